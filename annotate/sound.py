@@ -1,0 +1,109 @@
+"""Measure: how much of a clip is speech, how loud it is, how far above the background, and whether it clips.
+
+Loudness is BS.1770's (by pyloudnorm), in LUFS. The signal-to-noise ratio compares the power inside the spans of
+speech with the power outside them, from which the background is taken; it is missing where there is too little of
+either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from csg405 import media
+from csg405.config import Settings
+from csg405.media import AUDIO_RATE_HZ, SAMPLES_PER_FRAME
+from csg405.operator import Item, Resources, Setting
+from csg405.schema import Clip, FloatArray, Record, Refusal, SpeechSpan, column
+
+VERSION = "1"
+SCOPE = "clip"
+READS = (Clip, SpeechSpan)
+NEEDS = Resources()
+
+_LEAST_S = 0.2
+"""Speech or background below this is too little to take a power from, s."""
+
+_FULL_SCALE = 0.999
+"""Samples from here on count as clipped, of 1."""
+
+_SILENCE_POWER = 1e-10
+"""Floor of a power: -100 dB of full scale, below the noise of 16 bits."""
+
+
+class Config(Settings):
+    """Nothing to choose."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoundQuality(Record):
+    """Sound of one clip."""
+
+    TABLE: ClassVar[str] = "measures/sound"
+
+    clip_id: str = column("the clip")
+    speech_fraction: float = column("part of the clip in which somebody is heard speaking", unit="0-1")
+    loudness_lufs: float | None = column("integrated loudness, BS.1770; missing for silence", unit="LUFS")
+    snr_db: float | None = column("power of the speech over that of the background", unit="dB")
+    clipped_fraction: float = column("samples at full scale", unit="0-1")
+
+
+WRITES = (SoundQuality, Refusal)
+
+
+class Operator:
+    """Measures sound."""
+
+    def __init__(self, setting: Setting) -> None:
+        import pyloudnorm
+
+        del setting
+        self.meter = pyloudnorm.Meter(AUDIO_RATE_HZ)
+
+    def __call__(self, item: Item) -> Iterable[Record]:
+        """One row; a refusal when the sound cannot be decoded."""
+        clip = item.the_clip()
+        try:
+            samples = media.sound(item.media, start_ms=clip.start_ms, n_samples=SAMPLES_PER_FRAME * clip.n_frames)
+        except media.Unreadable as error:
+            yield Refusal(reason=error.reason, detail=error.detail, start_s=clip.start_s, end_s=clip.end_s)
+            return
+        spoken = speech_mask(clip, item.read(SpeechSpan))
+        yield SoundQuality(
+            clip_id=clip.clip_id,
+            speech_fraction=float(spoken.mean()),
+            loudness_lufs=self._loudness(samples),
+            snr_db=signal_to_noise_db(samples, spoken),
+            clipped_fraction=float((np.abs(samples) >= _FULL_SCALE).mean()),
+        )
+
+    def _loudness(self, samples: FloatArray) -> float | None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the logarithm of silence
+            loudness = float(self.meter.integrated_loudness(samples.astype(np.float64)))
+        return loudness if math.isfinite(loudness) else None
+
+
+def speech_mask(clip: Clip, spans: Iterable[SpeechSpan]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which samples of a clip's sound lie in spans of speech: [640 n_frames]."""
+    mask = np.zeros(SAMPLES_PER_FRAME * clip.n_frames, np.bool_)
+    for span in spans:
+        first, last = (round((edge - clip.start_s) * AUDIO_RATE_HZ) for edge in (span.start_s, span.end_s))
+        if last > 0:
+            mask[max(first, 0) : last] = True
+    return mask
+
+
+def signal_to_noise_db(samples: FloatArray, spoken: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float | None:
+    """Power of the speech alone over that of the background, dB; None where there is too little of either."""
+    if min(spoken.sum(), (~spoken).sum()) < _LEAST_S * AUDIO_RATE_HZ:
+        return None
+    power = np.square(samples.astype(np.float64))
+    noise = max(float(power[~spoken].mean()), _SILENCE_POWER)
+    speech = max(float(power[spoken].mean()) - noise, _SILENCE_POWER)
+    return 10 * math.log10(speech / noise)

@@ -1,0 +1,158 @@
+"""The engine contract, and the local engine: supervised processes, each with a deadline per shard.
+
+A worker that dies or hangs costs its shard and never the run: pebble starts another process in its place.
+`csg405.engine_ray` keeps the same contract on a Ray cluster.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import as_completed
+from typing import Any, Generic, Protocol, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from csg405.config import EngineSettings
+from csg405.errors import UserError
+from csg405.operator import Resources
+
+T = TypeVar("T")
+
+Worker = Callable[[str], T]
+"""Called with the name of a shard."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What came of a shard: a value, or an error in one line with its trace."""
+
+    shard: str
+    value: T | None = None
+    error: str = ""
+    trace: str = ""
+
+
+class Engine(Protocol):
+    """Spreads shards over workers."""
+
+    def map(
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+    ) -> Iterator[Outcome[T]]:
+        """Call a worker on every shard and yield the outcomes as they come, in any order.
+
+        Args:
+            make_worker: called once in each worker process; picklable.
+            shards: names of shards.
+            needs: what one worker takes.
+        """
+        ...
+
+
+def attempt(worker: Callable[[], Worker[T]], shard: str) -> Outcome[T]:
+    """Run a shard here, and turn what it raises into an outcome that can travel between processes."""
+    try:
+        return Outcome(shard, value=worker()(shard))
+    except UserError as error:
+        return Outcome(shard, error=str(error))
+    except Exception as error:  # noqa: BLE001 - the trace travels on, and the stage exits non-zero
+        return Outcome(shard, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+
+
+class LocalEngine:
+    """Processes on this machine."""
+
+    def __init__(self, settings: EngineSettings, *, gpu: bool = False) -> None:
+        self.settings = settings
+        self.gpu = gpu
+
+    def map(
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+    ) -> Iterator[Outcome[T]]:
+        """See `Engine.map`."""
+        workers = self.settings.workers or os.cpu_count() or 1
+        if self.gpu and needs.gpu:
+            workers = self.settings.gpu_workers
+        context = multiprocessing.get_context("spawn")
+        with ProcessPool(
+            max_workers=min(workers, len(shards)), context=context, initializer=_begin, initargs=(make_worker,)
+        ) as pool:
+            futures: dict[Any, str] = {
+                pool.schedule(_work, args=[shard], timeout=self.settings.deadline_s): shard for shard in shards
+            }
+            try:
+                for future in as_completed(futures):
+                    yield self._outcome(future, futures[future])
+            except BaseException:
+                pool.stop()  # type: ignore[no-untyped-call]
+                raise
+
+    def _outcome(self, future: Any, shard: str) -> Outcome[T]:
+        try:
+            outcome: Outcome[T] = future.result()
+        except FutureTimeoutError:
+            return Outcome(shard, error=f"stopped after its deadline of {self.settings.deadline_s:g} s")
+        except ProcessExpired as error:
+            return Outcome(shard, error=f"the worker process died ({_cause(error.exitcode)})")
+        return outcome
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        return f"{name}: out of memory?" if name == "SIGKILL" else name
+    return f"exit status {exitcode}"
+
+
+_make_worker: Callable[[], Worker[Any]] | None = None
+_worker: Worker[Any] | None = None
+
+
+def _begin(make_worker: Callable[[], Worker[Any]]) -> None:
+    """Runs first in each worker process."""
+    global _make_worker, _worker
+    _make_worker, _worker = make_worker, None
+    die_with_parent()
+
+
+def _build() -> Worker[Any]:
+    global _worker  # noqa: PLW0603
+    if _worker is None:
+        assert _make_worker is not None
+        _worker = _make_worker()
+    return _worker
+
+
+def _work(shard: str) -> Outcome[Any]:
+    return attempt(_build, shard)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so a killed run leaves no worker writing."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def make(settings: EngineSettings, *, kind: str, device: str) -> Engine:
+    """The engine by its name, `local` or `ray`.
+
+    Raises:
+        UserError: no such engine, or Ray is not installed.
+    """
+    if kind == "local":
+        return LocalEngine(settings, gpu=device == "cuda")
+    if kind == "ray":
+        try:
+            from csg405.engine_ray import RayEngine
+        except ModuleNotFoundError as error:
+            raise UserError("ENGINE=ray: Ray is not installed; run `make setup EXTRAS=ray`") from error
+        return RayEngine(settings, gpu=device == "cuda")
+    raise UserError(f"ENGINE={kind}: no such engine; there are local and ray")

@@ -1,0 +1,139 @@
+"""A run: its name, its folders, its resolved configuration, its shards, and the lock that guards them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from csg405 import config, table
+from csg405.errors import UserError
+from csg405.schema import Record, Video
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """Where a run's tables and files lie. Small, and picklable: workers get this and no more."""
+
+    root: Path
+    name: str
+
+    @property
+    def manifests(self) -> Path:
+        """Tables: what people query."""
+        return self.root / "manifests" / self.name
+
+    @property
+    def work(self) -> Path:
+        """Media, poses, the release, the report, logs."""
+        return self.root / "work" / self.name
+
+    def table(self, record: type[Record]) -> Path:
+        """The folder of a table's parts."""
+        return (self.manifests if record.ROOT == "manifests" else self.work) / record.TABLE
+
+
+def fan_out(folder: Path, name: str, suffix: str) -> Path:
+    """The file of an id below `folder`: 256 sub-folders by hash, so no folder grows too large to list."""
+    return folder / hashlib.sha256(name.encode()).hexdigest()[:2] / f"{name}{suffix}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run, opened with its configuration."""
+
+    folders: Folders
+    settings: BaseModel
+
+    @classmethod
+    def open(cls, name: str, config_name: str, overrides: Sequence[str] = (), *, root: Path | None = None) -> Run:
+        """Resolve the configuration and the folders of a run; nothing is written yet.
+
+        Raises:
+            UserError: the name cannot be a folder's, or the configuration is wrong.
+        """
+        if not _NAME.fullmatch(name):
+            raise UserError(f"run {name!r}: wanted letters, digits, '.', '_' and '-', a letter or digit first")
+        values = config.load(config_name, overrides)
+        settings = config.validate(config.full_model(), values, where=f"configuration {config_name}")
+        return cls(Folders(root or Path.cwd(), name), settings)
+
+    @property
+    def common(self) -> config.Stage:
+        """The keys that all stages share."""
+        return cast(config.Stage, self.settings)
+
+    def section(self, path: str) -> Any:
+        """A section of the configuration by its dotted path, such as `annotate.pose`."""
+        return functools.reduce(getattr, path.split("."), self.settings)
+
+    def videos(self) -> list[Video]:
+        """All videos that the crawl knows of."""
+        return table.read(self.folders.table(Video), Video)
+
+    def shards(self) -> dict[str, list[Video]]:
+        """Videos at hand, by shard. A video stays in its shard; new ones make new shards.
+
+        The plan is a file of the run, written before any work, so a run that was killed finds the same shards.
+        """
+        videos = {video.video_id: video for video in self.videos() if video.status == "ok"}
+        path = self.folders.work / "shards.json"
+        planned: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        placed = {video_id for members in planned.values() for video_id in members}
+        fresh = [video_id for video_id in videos if video_id not in placed]
+        size = self.common.videos_per_shard
+        for first in range(0, len(fresh), size):
+            planned[f"{len(planned):05d}"] = fresh[first : first + size]
+        if fresh:
+            table.write_text(path, json.dumps(planned, indent=1) + "\n")
+        members = {shard: [videos[v] for v in ids if v in videos] for shard, ids in planned.items()}
+        return {shard: rows for shard, rows in members.items() if rows}
+
+    @contextmanager
+    def locked(self, command: str) -> Iterator[None]:
+        """Hold the run's lock: two programs never write one run's tables. A killed holder lets go of it.
+
+        Raises:
+            UserError: another program holds it.
+        """
+        self.folders.work.mkdir(parents=True, exist_ok=True)
+        path = self.folders.work / ".lock"
+        with path.open("a+", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = path.read_text(encoding="utf-8").strip() or "another program"
+                raise UserError(f"run {self.folders.name} is being written by {holder}; wait for it") from error
+            handle.truncate(0)
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            handle.write(f"csg405 {command} (process {os.getpid()}, since {now})\n")
+            handle.flush()
+            yield
+
+    def stamp(self, stage: str) -> Path:
+        """The file that says that a stage finished, and with what counts."""
+        return self.folders.work / "stages" / f"{stage}.json"
+
+    def require(self, stage: str) -> None:
+        """Make sure that a stage has finished.
+
+        Raises:
+            UserError: it was not run, or some of its shards failed.
+        """
+        if not self.stamp(stage).exists():
+            raise UserError(
+                f"run {self.folders.name}: {stage} has not finished; run `make {stage} RUN={self.folders.name}` first"
+            )

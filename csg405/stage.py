@@ -1,0 +1,282 @@
+"""The stage runner: a folder of shards in, a folder of shards out, and never twice the same work.
+
+Every part carries `sha256(operator, VERSION, configuration, upstream fingerprints, weights' digests)`. A shard whose
+parts carry the fingerprint of today's plan is done; any other is made anew, and nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from csg405 import operator as operators
+from csg405 import table
+from csg405.engine import Engine, Outcome
+from csg405.errors import UserError
+from csg405.operator import MEASURES, Item, OperatorModule, Setting, name_of
+from csg405.progress import Progress
+from csg405.run import Folders, Run
+from csg405.schema import Clip, Record, Refusal, Video
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What came of a shard: rows by table, refusals by reason."""
+
+    rows: dict[str, int]
+    refusals: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A shard that failed, with what to read about it."""
+
+    step: str
+    shard: str
+    error: str
+    log: Path
+
+
+@dataclasses.dataclass
+class Result:
+    """What came of a stage."""
+
+    done: int = 0
+    fresh: int = 0
+    refusals: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def run(run_: Run, stage: str, engine: Engine) -> Result:
+    """Bring every shard of a stage up to date, operator by operator.
+
+    A shard that fails costs itself: the other shards go on, and the failures are in the result. Nothing is run on
+    a shard after an operator of this stage failed on it.
+    """
+    run_.stamp(stage).unlink(missing_ok=True)
+    clean_temporary(run_.folders)
+    shards = run_.shards()
+    result = Result()
+    failed: set[str] = set()
+    started = time.monotonic()
+    for module in operators.ordered(stage):
+        step = Step.of(module, run_)
+        remove_strangers(step, set(shards))
+        prints = {shard: step.fingerprint(shard, videos) for shard, videos in shards.items() if shard not in failed}
+        stale = [shard for shard, fingerprint in prints.items() if not step.is_fresh(shard, fingerprint)]
+        result.fresh += len(prints) - len(stale)
+        before = time.monotonic()
+        failures = _run_step(step, {shard: (prints[shard], shards[shard]) for shard in stale}, engine, result)
+        failed |= {failure.shard for failure in failures}
+        if stale:
+            result.seconds[step.name] = round(time.monotonic() - before, 2)
+    if not result.failures:
+        _stamp(run_, stage, result, time.monotonic() - started, len(shards))
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One operator with its configuration, on one run."""
+
+    name: str
+    setting: Setting
+    weights: tuple[str, ...]
+    folders: Folders
+
+    @classmethod
+    def of(cls, module: OperatorModule, run_: Run) -> Step:
+        """The step of an operator on a run."""
+        name = name_of(module)
+        own, whole = (run_.section(path).model_dump_json() for path in (name, name.partition(".")[0]))
+        setting = Setting(name, own, whole, run_.common.device, run_.folders)
+        return cls(name, setting, tuple(operators.digests(module, setting)), run_.folders)
+
+    @property
+    def module(self) -> OperatorModule:
+        """The operator."""
+        return operators.load(self.name)
+
+    def inputs(self, shard: str) -> list[Path]:
+        """The parts that a shard is made from."""
+        paths = [
+            table.part_path(self.folders.table(record), shard) for record in self.module.READS if record is not Video
+        ]
+        if reads_measures(self.module):
+            paths += [table.part_path(folder, shard) for folder in measure_folders(self.folders)]
+        return paths
+
+    def outputs(self, shard: str) -> dict[type[Record], Path]:
+        """The parts that a shard makes."""
+        short = self.name.partition(".")[2]
+        return {
+            record: table.part_path(self.folders.table(record), shard, writer=short if record is Refusal else None)
+            for record in self.module.WRITES
+        }
+
+    def fingerprint(self, shard: str, videos: Sequence[Video]) -> str:
+        """Of all that a shard's rows depend on.
+
+        Raises:
+            UserError: a part that it is made from is missing.
+        """
+        upstream = {f"{path.parent.name}/{path.name}": table.fingerprint(path) for path in self.inputs(shard)}
+        missing = [path for path, fingerprint in upstream.items() if fingerprint is None]
+        if missing:
+            raise UserError(f"{self.name}: {missing[0]} is missing; run the stage that makes it first")
+        config = self.setting.config.model_dump(mode="json")
+        facts = [self.name, self.module.VERSION, config, sorted(self.weights), upstream,
+                 [dataclasses.asdict(video) for video in videos]]  # fmt: skip
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def is_fresh(self, shard: str, fingerprint: str) -> bool:
+        """Whether all parts of a shard carry this fingerprint."""
+        return all(table.fingerprint(path) == fingerprint for path in self.outputs(shard).values())
+
+
+def reads_measures(module: OperatorModule) -> bool:
+    """Whether an operator takes all measures, whatever operators made them."""
+    return bool(getattr(module, "READS_MEASURES", False))
+
+
+def measure_folders(folders: Folders) -> list[Path]:
+    """The tables below `measures`, by name."""
+    return sorted(path for path in (folders.manifests / MEASURES).glob("*") if path.is_dir())
+
+
+def _run_step(step: Step, stale: dict[str, tuple[str, list[Video]]], engine: Engine, result: Result) -> list[Failure]:
+    failures: list[Failure] = []
+    if not stale:
+        return failures
+    check = getattr(step.module, "check", None)
+    if check:
+        check(step.setting)
+    make_worker = functools.partial(ShardWorker, step, stale)
+    with Progress(step.name, total=len(stale), unit="shards") as progress:
+        for outcome in engine.map(make_worker, list(stale), step.module.NEEDS):
+            if outcome.value is not None:
+                result.done += 1
+                result.refusals.update(outcome.value.refusals)
+            else:
+                failures.append(_record_failure(step, outcome))
+            progress.advance()
+    result.failures += failures
+    return failures
+
+
+def _record_failure(step: Step, outcome: Outcome[Counts]) -> Failure:
+    path = step.folders.work / "logs" / f"{step.name}-{outcome.shard}.txt"
+    table.write_text(path, outcome.trace or outcome.error)
+    return Failure(step.name, outcome.shard, outcome.error, path)
+
+
+class ShardWorker:
+    """Runs one operator on shards; built once per worker process, where networks are loaded once."""
+
+    def __init__(self, step: Step, shards: dict[str, tuple[str, list[Video]]]) -> None:
+        self.step = step
+        self.shards = shards
+        self.operator = step.module.Operator(step.setting)
+
+    def __call__(self, shard: str) -> Counts:
+        """Make one shard's parts."""
+        fingerprint, videos = self.shards[shard]
+        rows: dict[type[Record], list[Record]] = {record: [] for record in self.step.module.WRITES}
+        for item in items(self.step, shard, videos):
+            for row in self.operator(item):
+                kind = type(row)
+                if kind not in rows:
+                    raise TypeError(f"{self.step.name} yielded a {kind.__name__}, which its WRITES does not name")
+                rows[kind].append(self._signed(row, item) if isinstance(row, Refusal) else row)
+        for record, path in self.step.outputs(shard).items():
+            table.write_part(path, record, rows[record], fingerprint=fingerprint)
+        refusals = collections.Counter(row.reason for row in rows.get(Refusal, []) if isinstance(row, Refusal))
+        return Counts({record.TABLE: len(made) for record, made in rows.items()}, dict(refusals))
+
+    def _signed(self, refusal: Refusal, item: Item) -> Refusal:
+        clip_id = item.clip.clip_id if item.clip else None
+        return dataclasses.replace(
+            refusal, video_id=item.video.video_id, clip_id=clip_id, operator=self.step.name.partition(".")[2]
+        )
+
+
+def items(step: Step, shard: str, videos: Sequence[Video]) -> Iterable[Item]:
+    """The items that an operator is called with on a shard, in the order of videos and clips."""
+    module, folders = step.module, step.folders
+    reads = set(module.READS) - {Video}
+    if module.SCOPE == "clip":
+        reads.add(Clip)
+    rows = {record: table.read_part(table.part_path(folders.table(record), shard), record) for record in reads}
+    measures = _read_measures(folders, shard) if reads_measures(module) else {}
+    for video in videos:
+        media = folders.root / str(video.path)
+        own = {
+            record: [row for row in found if _of(row, "video_id") == video.video_id] for record, found in rows.items()
+        }
+        if module.SCOPE == "video":
+            yield Item(video, media, None, own, {}, shard)
+            continue
+        for clip in own[Clip]:
+            assert isinstance(clip, Clip)
+            per_clip = {
+                record: [row for row in found if _of(row, "clip_id") in (None, clip.clip_id)]
+                for record, found in own.items()
+            }
+            yield Item(video, media, clip, per_clip, measures.get(clip.clip_id, {}), shard)
+
+
+def _of(row: Record, key: str) -> object:
+    return getattr(row, key, None)
+
+
+def _read_measures(folders: Folders, shard: str) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = collections.defaultdict(dict)
+    for folder in measure_folders(folders):
+        columns = table.read_columns(table.part_path(folder, shard))
+        for name, column in columns.items():
+            for clip_id, value in zip(columns["clip_id"], column, strict=True):
+                values[clip_id][f"{folder.name}.{name}"] = value
+    return values
+
+
+def remove_strangers(step: Step, shards: set[str]) -> None:
+    """Delete parts of shards that are no longer in the plan, and of nothing else."""
+    for record, example in step.outputs("*").items():
+        allowed = {step.outputs(shard)[record].name for shard in shards}
+        for path in example.parent.glob(example.name):
+            if path.name not in allowed:
+                log.info("removing %s: its videos are gone", path)
+                path.unlink()
+
+
+def clean_temporary(folders: Folders) -> None:
+    """Delete what a killed program left half-written: temporary neighbours, known by their names."""
+    for root in (folders.manifests, folders.work):
+        for path in root.rglob(".*.tmp*"):
+            path.unlink(missing_ok=True)
+
+
+def _stamp(run_: Run, stage: str, result: Result, seconds: float, shards: int) -> None:
+    facts = {
+        "stage": stage,
+        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        "shards": shards,
+        "made": result.done,
+        "fresh": result.fresh,
+        "seconds_by_operator": result.seconds,
+        "configuration": run_.section(stage).model_dump(mode="json"),
+    }
+    table.write_text(run_.stamp(stage), json.dumps(facts, indent=1) + "\n")

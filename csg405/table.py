@@ -1,0 +1,203 @@
+"""Tables are folders of Parquet parts; this module reads, writes and checks them.
+
+A part is written under a temporary name, synced and renamed, so a part that exists is whole. Its metadata holds
+the schema's version and the fingerprint of all that it was made from, so it says itself whether it is stale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from csg405.errors import UserError
+from csg405.schema import SCHEMA_VERSION, Record, arrow_schema
+
+R = TypeVar("R", bound=Record)
+
+_VERSION = b"csg405.schema_version"
+_FINGERPRINT = b"csg405.fingerprint"
+
+
+def part_path(folder: Path, shard: str, *, writer: str | None = None) -> Path:
+    """The part of a shard; `writer` keeps apart the parts of operators that write one table together."""
+    return folder / (f"part-{shard}.parquet" if writer is None else f"part-{shard}-{writer}.parquet")
+
+
+def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a temporary neighbour of `path`, sync it, and give it its name.
+
+    Whoever looks sees the old file or the whole new one, also after a kill or a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    replace_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_part(path: Path, record: type[R], rows: Iterable[R], *, fingerprint: str = "") -> int:
+    """Write one part, whole or not at all, and return the number of its rows.
+
+    Args:
+        path: the part's file.
+        record: the table's record.
+        rows: the rows, in their order.
+        fingerprint: of everything that the rows were made from.
+    """
+    table = to_arrow(record, list(rows))
+    metadata = {_VERSION: SCHEMA_VERSION.encode(), _FINGERPRINT: fingerprint.encode()}
+    table = table.replace_schema_metadata(metadata)
+    replace_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return int(table.num_rows)
+
+
+def to_arrow(record: type[R], rows: Sequence[R]) -> pa.Table:
+    """Rows as an Arrow table of the record's schema."""
+    schema = arrow_schema(record)
+    columns = [pa.array([getattr(row, field.name) for row in rows], type=field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def read_part(path: Path, record: type[R], *, where: Any = None) -> list[R]:
+    """The rows of one part.
+
+    Args:
+        path: the part's file.
+        record: the table's record.
+        where: an Arrow expression over the part's columns; only rows for which it holds are read.
+
+    Raises:
+        UserError: the part is of another major version, or its columns are not the record's.
+    """
+    file = _open(path)
+    expected = arrow_schema(record)
+    names = set(file.schema_arrow.names)
+    missing = [field.name for field in expected if field.name not in names]
+    if missing:
+        raise UserError(f"{path}: columns {', '.join(missing)} are missing; delete the part to have it made anew")
+    table = read_arrow(path, expected.names, where=where)
+    columns = {name: _values(table[name]) for name in expected.names}
+    return [record(**{name: values[row] for name, values in columns.items()}) for row in range(table.num_rows)]
+
+
+def _values(array: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_list(array.type) and not pa.types.is_string(array.type.value_type):
+        return [np.asarray(item.values) for item in array]
+    return list(array.to_pylist())
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    file = pq.ParquetFile(path)
+    seen = (file.schema_arrow.metadata or {}).get(_VERSION, b"").decode()
+    if seen.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise UserError(f"{path}: schema version {seen or 'none'}, this program reads {SCHEMA_VERSION}")
+    return file
+
+
+def read(folder: Path, record: type[R]) -> list[R]:
+    """The rows of a whole table, part by part in the order of their names; none where there is no folder."""
+    return [row for path in parts(folder) for row in read_part(path, record)]
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """One part's columns as lists, for a reader that knows the table only by name."""
+    table = _open(path).read()
+    return {name: _values(table[name]) for name in table.column_names}
+
+
+def read_arrow(path: Path, columns: Sequence[str] | None = None, *, where: Any = None) -> pa.Table:
+    """One part as an Arrow table, for a reader of a few columns, or of a few rows, of large tables.
+
+    Args:
+        path: the part's file.
+        columns: the columns to read; all of them when missing.
+        where: an Arrow expression over the part's columns; only rows for which it holds are read.
+
+    Raises:
+        UserError: the part is of another major version.
+    """
+    file = _open(path)
+    names = None if columns is None else list(columns)
+    if where is None:
+        return file.read(columns=names)
+    return pq.read_table(path, columns=names, filters=where, partitioning=None)
+
+
+def parts(folder: Path) -> list[Path]:
+    """The parts of a table, in the order of their names."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def fingerprint(path: Path) -> str | None:
+    """The fingerprint that a part carries; None where there is no part, or none that can be read."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    if metadata.get(_VERSION, b"").decode().split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        return None
+    return str(metadata.get(_FINGERPRINT, b"").decode())
+
+
+def problems(folder: Path, record: type[Record]) -> list[str]:
+    """Everything that is wrong with a table's parts: unreadable, another version, other columns or types."""
+    found = []
+    expected = {field.name: field.type for field in arrow_schema(record)}
+    for path in parts(folder):
+        try:
+            schema = _open(path).schema_arrow
+        except (pa.ArrowInvalid, UserError) as error:
+            found.append(f"{path.name}: {error}")
+            continue
+        seen = {field.name: field.type for field in schema}
+        found += [f"{path.name}: no column {name}" for name in expected.keys() - seen.keys()]
+        found += [f"{path.name}: unknown column {name}" for name in seen.keys() - expected.keys()]
+        found += [
+            f"{path.name}: column {name} is {seen[name]}, not {kind}"
+            for name, kind in expected.items()
+            if name in seen and seen[name] != kind
+        ]
+    return sorted(found)
+
+
+def describe(record: type[Record]) -> list[tuple[str, str, str, str]]:
+    """Name, type, unit and meaning of every column, for documentation."""
+    schema = arrow_schema(record)
+    fields = dataclasses.fields(record)
+    return [
+        (
+            field.name,
+            str(arrow.type) + ("?" if arrow.nullable else ""),
+            field.metadata["unit"],
+            field.metadata["meaning"],
+        )
+        for field, arrow in zip(fields, schema, strict=True)
+    ]

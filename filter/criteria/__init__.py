@@ -1,0 +1,128 @@
+"""Criteria as data: one YAML file of this folder is one criterion, and all are scored on all clips.
+
+A criterion names a measure (`operator.column`), one or two thresholds, and what a failure does: `drop` rejects the
+clip, `review` only flags it, `off` leaves the criterion out. A measure that could not be made fails its criterion:
+what is not known to be good is not released. Any key can be changed in a configuration or with
+`SET="filter.criteria.<name>.at_least=..."`, and only this stage and what follows it is run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+from pydantic import Field, create_model
+
+from csg405.config import Settings
+from csg405.errors import UserError
+from csg405.operator import Item, Resources, Setting
+from csg405.schema import Clip, Decision, Record, Verdict
+
+VERSION = "1"
+SCOPE = "clip"
+READS = (Clip,)
+READS_MEASURES = True
+WRITES = (Decision, Verdict)
+NEEDS = Resources()
+
+
+class Criterion(Settings):
+    """One criterion."""
+
+    order: int = Field(description="place among the criteria: a clip's first reason is that of the lowest")
+    measure: str = Field(description="`operator.column` of a measure, or a column of the clip as `clip.column`")
+    at_least: float | None = Field(None, description="lower threshold, in the measure's unit")
+    at_most: float | None = Field(None, description="upper threshold, in the measure's unit")
+    unit: str = Field("", description="the measure's unit")
+    on_fail: Literal["drop", "review", "off"] = Field("drop", description="what a failure does")
+    why: str = Field(description="what the criterion is for")
+    source: str = Field(description="where the thresholds come from")
+
+    def passes(self, value: float | None) -> bool:
+        """Whether a value lies within the thresholds; a missing one does not."""
+        if value is None:
+            return False
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+
+def _model() -> type[Settings]:
+    """A model with one field for each YAML file, its defaults the file's."""
+    fields: dict[str, Any] = {}
+    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+        default = Criterion.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        keys: dict[str, Any] = {
+            key: (field.annotation, Field(getattr(default, key), description=field.description))
+            for key, field in Criterion.model_fields.items()
+        }
+        model = create_model(f"Criterion_{path.stem}", __base__=Criterion, **keys)
+        fields[path.stem] = (model, model.model_validate({}))
+    return create_model("Criteria", __base__=Settings, **fields)
+
+
+Config = _model()
+
+
+def active(config: Settings) -> list[tuple[str, Criterion]]:
+    """The criteria that are not off, in their order."""
+    named = [(name, cast(Criterion, getattr(config, name))) for name in type(config).model_fields]
+    return sorted(((name, c) for name, c in named if c.on_fail != "off"), key=lambda pair: (pair[1].order, pair[0]))
+
+
+class Operator:
+    """Decides."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.criteria = active(setting.config)
+
+    def __call__(self, item: Item) -> Iterable[Record]:
+        """A decision for each criterion, and the clip's verdict.
+
+        Raises:
+            UserError: a criterion names a measure that no operator makes.
+        """
+        clip = item.the_clip()
+        decisions = [self._decide(clip, name, criterion, item) for name, criterion in self.criteria]
+        yield from decisions
+        failed = [decision for decision in decisions if not decision.passed]
+        reasons = [decision.criterion for decision in failed if decision.on_fail == "drop"]
+        yield Verdict(
+            clip_id=clip.clip_id,
+            video_id=clip.video_id,
+            duration_s=(clip.end_ms - clip.start_ms) / 1000,
+            kept=not reasons,
+            first_reason=reasons[0] if reasons else None,
+            only_reason=reasons[0] if len(reasons) == 1 else None,
+            reasons=reasons,
+            review=[decision.criterion for decision in failed if decision.on_fail == "review"],
+        )
+
+    def _decide(self, clip: Clip, name: str, criterion: Criterion, item: Item) -> Decision:
+        value = _value(clip, name, criterion, item)
+        return Decision(
+            clip_id=clip.clip_id,
+            criterion=name,
+            value=value,
+            at_least=criterion.at_least,
+            at_most=criterion.at_most,
+            passed=criterion.passes(value),
+            on_fail=criterion.on_fail,
+        )
+
+
+def _value(clip: Clip, name: str, criterion: Criterion, item: Item) -> float | None:
+    table, _, column = criterion.measure.partition(".")
+    if table == "clip":
+        known: dict[str, Any] = {"duration_s": (clip.end_ms - clip.start_ms) / 1000}
+        if column not in known:
+            raise UserError(f"criterion {name}: the clip has no {column!r}; there is {', '.join(known)}")
+        return float(known[column])
+    if criterion.measure not in item.measures and not any(key.startswith(f"{table}.") for key in item.measures):
+        return None  # the operator refused this clip, so it has no row
+    if criterion.measure not in item.measures:
+        known_columns = ", ".join(sorted(key for key in item.measures if not key.endswith(".clip_id")))
+        raise UserError(f"criterion {name}: no measure {criterion.measure!r}; there are {known_columns}")
+    value = item.measures[criterion.measure]
+    return None if value is None or math.isnan(value) else float(value)

@@ -1,0 +1,5 @@
+"""The section `postprocess` of the configuration: one key for each operator of this folder."""
+
+from csg405.operator import section
+
+Config = section("postprocess")
