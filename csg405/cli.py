@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from csg405 import __version__, table
 from csg405.config import STAGES
 from csg405.errors import UserError
-from csg405.progress import console
+from csg405.progress import console as terminal
 from csg405.run import Folders, Run
 from csg405.schema import SHARED, Clip, Cut, Decision, Refusal, Release, Verdict, Video
 
@@ -36,6 +37,9 @@ Overrides = Annotated[
 EngineName = Annotated[str, typer.Option("--engine", help="local or ray.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes; 0 is one per core.")]
 
+out = Console(width=None if sys.stdout.isatty() else 120)
+"""What was asked for goes to the standard output; progress, log lines and errors to the standard error."""
+
 _FAILED = 1
 _USER_ERROR = 2
 
@@ -46,12 +50,16 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _say(f"csg405: {error}", style="bold red")
+        _print(terminal, f"csg405: {error}", style="bold red")
         sys.exit(_USER_ERROR)
 
 
-def _say(text: str, *, style: str | None = None) -> None:
+def _print(console: Console, text: str, *, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    _print(out, text)
 
 
 def _version(wanted: bool) -> None:
@@ -87,7 +95,7 @@ def crawl(
     opened = _open(run, config, overrides, workers)
     with opened.locked("crawl"):
         result = importlib.import_module("csg405.crawl.stage").run(opened)
-    counts = ", ".join(f"{status} {count}" for status, count in result.counts.items())
+    counts = ", ".join(f"{status} {count}" for status, count in result.statuses.items())
     _say(f"crawl: {result.fetched} new, {result.whole} already whole; videos: {counts}")
     for video in result.videos:
         if video.status != "ok":
@@ -170,8 +178,8 @@ def _run_stage(stage: str, run: Run, engine: str) -> None:
     if stage == "annotate":
         _print_refusals(run)
     for failure in result.failures:
-        _say(f"  FAILED {failure.step} on shard {failure.shard}: {failure.error}", style="bold red")
-        _say(f"    the whole story: {failure.log}")
+        said = f"  FAILED {failure.step} on shard {failure.shard}: {failure.error}\n    the whole story: {failure.log}"
+        _print(terminal, said, style="bold red")
     if result.failures:
         _say(
             f"{stage}: {len(result.failures)} shards failed; the others are done. Mend and run the same command again."
@@ -218,7 +226,7 @@ def _print_funnel(run: Run) -> None:
             row.name, row.thresholds, row.on_fail, str(row.failed), str(row.first), str(row.only),
             f"{row.lost_s / 3600:.3f}",
         )  # fmt: skip
-    console.print(grid)
+    out.print(grid)
 
 
 @app.command()
@@ -241,7 +249,7 @@ def status(run: Annotated[str, typer.Argument(help="Name of the run.")]) -> None
         if found:
             rows = sum(pq.read_metadata(path).num_rows for path in found)
             tables.add_row(record.TABLE, str(rows), str(len(found)))
-    console.print(stages, tables)
+    out.print(stages, tables)
 
 
 @app.command()
@@ -268,7 +276,7 @@ def show(
             limits = ["" if limit is None else f"{limit:g}" for limit in (row.at_least, row.at_most)]
             value = "not measured" if row.value is None else f"{row.value:.4g}"
             grid.add_row(row.criterion, value, *limits, "yes" if row.passed else "NO", row.on_fail)
-    console.print(grid)
+    out.print(grid)
     for cut in table.read(folders.table(Cut), Cut):
         if cut.clip_id == one.clip_id:
             _say(f"  media: work/{run}/{cut.path}")
@@ -293,7 +301,7 @@ def doctor() -> None:
     found = checks.report()
     for check in found:
         grid.add_row(check.level, check.name, check.seen, check.advice)
-    console.print(grid)
+    out.print(grid)
     if any(check.level == "bad" for check in found):
         raise typer.Exit(_FAILED)
 

@@ -86,12 +86,14 @@ def _read(name_or_path: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: wanted sections and keys, saw {type(values).__name__}")
-    return values
+    return {key: value for key, value in values.items() if value is not None}  # a section with nothing in it
 
 
 def _set(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:
     for key in keys[:-1]:
-        values = values.setdefault(key, {})
+        if values.get(key) is None:
+            values[key] = {}
+        values = values[key]
         if not isinstance(values, dict):
             raise UserError(f"SET {override!r}: {key} is a value, not a section")
     values[keys[-1]] = value

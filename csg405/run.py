@@ -23,6 +23,9 @@ from csg405.schema import Record, Video
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+_TAKEN = ("schema", "sources")
+"""Folders of manifests/ that are no runs."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
@@ -67,6 +70,8 @@ class Run:
         """
         if not _NAME.fullmatch(name):
             raise UserError(f"run {name!r}: wanted letters, digits, '.', '_' and '-', a letter or digit first")
+        if name in _TAKEN:
+            raise UserError(f"run {name!r}: manifests/{name} belongs to the project; take another name")
         values = config.load(config_name, overrides)
         settings = config.validate(config.full_model(), values, where=f"configuration {config_name}")
         return cls(Folders(root or Path.cwd(), name), settings)

@@ -118,7 +118,7 @@ def _reasons() -> str:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(Reason))).body
     statements = body.body if isinstance(body, ast.ClassDef) else []
     meanings = {
-        name.targets[0].id: str(text.value.value)
+        name.targets[0].id: " ".join(str(text.value.value).split())
         for name, text in itertools.pairwise(statements)
         if isinstance(name, ast.Assign)
         and isinstance(name.targets[0], ast.Name)

@@ -136,14 +136,26 @@ class Step:
         missing = [path for path, fingerprint in upstream.items() if fingerprint is None]
         if missing:
             raise UserError(f"{self.name}: {missing[0]} is missing; run the stage that makes it first")
-        config = self.setting.config.model_dump(mode="json")
-        facts = [self.name, self.module.VERSION, config, sorted(self.weights), upstream,
-                 [dataclasses.asdict(video) for video in videos]]  # fmt: skip
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        facts = [
+            self.name,
+            self.module.VERSION,
+            self.setting.config.model_dump(),
+            sorted(self.weights),
+            upstream,
+            [dataclasses.asdict(video) for video in videos],
+        ]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_without_place).encode()).hexdigest()
 
     def is_fresh(self, shard: str, fingerprint: str) -> bool:
         """Whether all parts of a shard carry this fingerprint."""
         return all(table.fingerprint(path) == fingerprint for path in self.outputs(shard).values())
+
+
+def _without_place(value: object) -> str:
+    """A file counts by its digest, wherever it lies."""
+    if isinstance(value, Path):
+        return "a file"
+    raise TypeError(f"{value!r} in a configuration cannot be written as JSON")
 
 
 def reads_measures(module: OperatorModule) -> bool:

@@ -59,7 +59,9 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all; one that says the same already is left alone."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
     replace_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

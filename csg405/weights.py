@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import http.client
 import io
 import logging
 import os
@@ -129,8 +130,8 @@ def _download(network: Network) -> bytes:
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - addresses of this table
                 return _onnx_of(network, answer.read())
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            causes.append(str(getattr(error, "reason", error)))
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            causes.append(str(getattr(error, "reason", error)) or type(error).__name__)
     raise UserError(
         f"cannot fetch {network.name} ({'; '.join(causes)}): connect to the internet, or give local ONNX files with "
         "annotate.pose.detector=PATH annotate.pose.pose=PATH annotate.pose.channels=rgb|bgr"

@@ -32,15 +32,16 @@ _SLACK_SAMPLES = AUDIO_RATE_HZ // 200
 class Picture:
     """A decoded picture that is converted only when somebody asks for it, as displayed: upright, square pixels."""
 
-    def __init__(self, frame: Any, base: Fraction) -> None:
+    def __init__(self, frame: Any, base: Fraction, aspect: Fraction | None) -> None:
         self._frame = frame
+        self._aspect = aspect or Fraction(1)  # of a pixel: width over height
         self.time_s = float(frame.pts * base)
 
     def rgb(self, *, height: int | None = None) -> Image:
         """[height, width, 3] RGB; scaled to `height` with the aspect kept where one is given."""
         frame = self._frame
         quarter_turns = round((frame.rotation or 0) / 90) % 4
-        width, own_height = _displayed(frame, quarter_turns)
+        width, own_height = self._displayed(quarter_turns)
         if height is not None:
             width, own_height = max(1, round(width * height / own_height)), height
         coded = (own_height, width) if quarter_turns % 2 else (width, own_height)
@@ -50,13 +51,9 @@ class Picture:
         ).to_ndarray()
         return np.ascontiguousarray(np.rot90(rgb, quarter_turns))
 
-
-def _displayed(frame: Any, quarter_turns: int) -> tuple[int, int]:
-    aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    width, height = frame.width, frame.height
-    if aspect and aspect != 1:
-        width = max(1, round(width * float(aspect)))
-    return (height, width) if quarter_turns % 2 else (width, height)
+    def _displayed(self, quarter_turns: int) -> tuple[int, int]:
+        width, height = max(1, round(self._frame.width * self._aspect)), self._frame.height
+        return (height, width) if quarter_turns % 2 else (width, height)
 
 
 def frames(path: Path) -> Iterator[tuple[int, Picture]]:
@@ -143,7 +140,7 @@ def _decode(container: Any, stream: Any, path: Path) -> Generator[tuple[int, Pic
             if last is not None and frame.pts <= last:
                 continue
             last = frame.pts
-            yield frame.pts, Picture(frame, base)
+            yield frame.pts, Picture(frame, base, stream.sample_aspect_ratio)
     except FFmpegError as error:
         where = "at its start" if last is None else f"after {float(last * base):.2f} s"
         raise Unreadable(Reason.UNDECODABLE, f"pictures {where}: {error.strerror}") from error

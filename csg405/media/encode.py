@@ -6,6 +6,7 @@ same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,11 +50,13 @@ def _encode(path: Path, pictures: Iterable[Image], samples: IntArray, size_px: i
         wav = Path(folder) / "sound.wav"
         soundfile.write(wav, samples, AUDIO_RATE_HZ, subtype="PCM_16")
         raw = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{size_px}x{size_px}", framerate=FPS)
-        video = raw.filter("scale", out_color_matrix="bt709", out_range="tv")
+        video = raw.filter("scale", out_color_matrix="bt709", out_range="tv").filter(
+            "setparams", colorspace="bt709", color_primaries="bt709", color_trc="bt709", range="tv"
+        )
         stream = ffmpeg.output(
             video, ffmpeg.input(str(wav)).audio, str(path), vcodec="libx264", crf=crf, preset=preset,
-            pix_fmt="yuv420p", colorspace="bt709", color_primaries="bt709", color_trc="bt709", color_range="tv",
-            acodec="aac", audio_bitrate="96k", movflags="+faststart", threads=1, map_metadata=-1, fflags="+bitexact",
+            pix_fmt="yuv420p", acodec="aac", audio_bitrate="96k", movflags="+faststart", threads=1, map_metadata=-1,
+            fflags="+bitexact",
         )  # fmt: skip
         process = (
             stream.global_args("-hide_banner", "-loglevel", "error", "-nostdin")
@@ -66,7 +69,8 @@ def _encode(path: Path, pictures: Iterable[Image], samples: IntArray, size_px: i
         except BrokenPipeError:
             pass  # ffmpeg ended early; its exit status and words say why
         finally:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
             words = process.stderr.read().decode(errors="replace").strip()
             status = process.wait()
         if status:

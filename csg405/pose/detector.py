@@ -17,6 +17,12 @@ from csg405.weights import Channels
 _PERSON = 0
 """COCO's class of persons."""
 
+_BOX = 5
+"""Numbers of a box after suppression: its edges and its score."""
+
+_STRIDES = (8, 16, 32)
+"""Pixels from one anchor to the next, on YOLOX's three levels."""
+
 _FREE_SIZE = 640
 """Input side of a network whose input is of free size, px (YOLOX's own default)."""
 
@@ -45,17 +51,16 @@ class Detector:
         self, path: Path, *, channels: Channels = "bgr", device: str = "cpu", score_threshold: float = 0.5
     ) -> None:
         session = open_session(path, device=device, what="person detector")
-        shape = session.get_inputs()[0].shape
-        last = session.get_outputs()[0].shape[-1]
-        if len(session.get_inputs()) != 1 or len(shape) != 4 or not isinstance(last, int) or last < 5:
+        if not _is_yolox(session):
             raise UserError(
                 f"person detector: {path} has {', '.join(map(shape_of, session.get_inputs()))} -> "
                 f"{', '.join(map(shape_of, session.get_outputs()))}; wanted YOLOX's [1, 3, H, W] -> [1, n, 5] or "
                 "[1, anchors, 5 + classes]"
             )
-        height, width = (size if isinstance(size, int) else _FREE_SIZE for size in shape[2:])
+        height, width = _input_size(session)
         self.channels = channels
-        self._has_classes = last > 5
+        last = session.get_outputs()[0].shape[-1]
+        self._has_classes = isinstance(last, int) and last > _BOX
         self._yolox = _Yolox(
             session,
             input_size=(height, width),
@@ -81,3 +86,23 @@ class Detector:
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         return boxes[np.argsort(-areas, kind="stable")][: int((areas > 0).sum())]
+
+
+def _is_yolox(session: Any) -> bool:
+    """Whether inputs and outputs are YOLOX's, so that a pose network is not taken for a detector."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 3:
+        return False
+    count, last = outputs[0].shape[1:]
+    if not isinstance(last, int):
+        return len(outputs) == 2 and len(outputs[1].shape) == 2  # boxes and their classes, with no size declared
+    if last <= _BOX or not isinstance(count, int):
+        return last >= _BOX
+    height, width = _input_size(session)
+    return bool(count == sum((height // stride) * (width // stride) for stride in _STRIDES))
+
+
+def _input_size(session: Any) -> tuple[int, int]:
+    """Height and width of the pictures that a network takes, px."""
+    height, width = (size if isinstance(size, int) else _FREE_SIZE for size in session.get_inputs()[0].shape[2:])
+    return height, width

@@ -1,0 +1,111 @@
+# Orders the stages and sets up what they need; all else is in the csg405 command. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+CONFIG ?= folder
+RUN ?= $(basename $(notdir $(CONFIG)))
+ENGINE ?= local
+WORKERS ?=
+SET ?=
+DEVICE ?= cpu
+BACKEND ?= $(if $(filter cuda,$(DEVICE)),gpu,cpu)
+EXTRAS ?=
+PYTHON ?= python3
+
+BIN := .venv/bin
+STAGES := crawl annotate filter postprocess report
+
+# uv reads its own variable, not pip's.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+# A stamp for each set of extras: .venv/.installed-cpu, .venv/.installed-cpu-dev-hub-ray, ...
+stamp = .venv/.installed-$(subst $(space),-,$(sort $(1)))
+READY := $(call stamp,$(BACKEND) $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
+READY_DEV := $(call stamp,$(BACKEND) dev hub ray $(EXTRAS))
+
+OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKERS),--workers '$(WORKERS)') \
+	$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)') $(foreach word,$(SET),--set '$(word)')
+
+.PHONY: help setup $(STAGES) all test test-long lint doctor clean
+
+help: ## list the targets and the variables
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  RUN=name        the run: its tables are in manifests/<run>, its files in work/<run> (now: $(RUN))"
+	@echo "  CONFIG=name     a configuration in csg405/configs, or the path of a YAML file (now: $(CONFIG))"
+	@echo "  SET='a.b=c d=e' values laid over the configuration"
+	@echo "  ENGINE=local    or ray"
+	@echo "  WORKERS=n       worker processes; one per core when missing"
+	@echo "  DEVICE=cpu      or cuda; decides which onnxruntime is installed"
+	@echo "  EXTRAS='a b'    more of pyproject.toml's optional dependencies to install"
+
+setup: $(READY) ## make .venv with what the stages need
+
+crawl: $(READY) ## stage 1: lists, queries and folders to videos
+	$(BIN)/csg405 crawl $(OPTIONS)
+
+annotate: $(READY) ## stage 2: videos to candidate clips and measurements
+	$(BIN)/csg405 annotate $(OPTIONS)
+
+filter: $(READY) ## stage 3: measurements to decisions; prints the funnel
+	$(BIN)/csg405 filter $(OPTIONS)
+
+postprocess: $(READY) ## stage 4: kept clips to media, skeletons and shards
+	$(BIN)/csg405 postprocess $(OPTIONS)
+
+report: $(READY) ## the page to look at: work/<run>/report/index.html
+	$(BIN)/csg405 report $(OPTIONS)
+
+all: $(STAGES) ## all stages and the report, in order
+
+test: $(READY_DEV) ## the quick test suite
+	$(BIN)/python -m pytest -m 'not long'
+
+test-long: $(READY_DEV) ## the slow one: kills, faults, packaging, browsers
+	$(BIN)/python -m pytest -m long
+
+lint: $(READY_DEV) ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+doctor: $(READY) ## what of this machine works, and what to do about the rest
+	$(BIN)/csg405 doctor
+
+clean: ## delete the run RUN=name: its tables, its files, its crawled media
+ifneq ($(filter command line environment,$(origin RUN)),)
+	@[[ '$(RUN)' =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$$ && ! '$(RUN)' =~ ^(schema|sources)$$ ]] \
+		|| { echo "clean: '$(RUN)' is not the name of a run" >&2; exit 2; }
+	rm -rf -- 'work/$(RUN)' 'manifests/$(RUN)'
+else
+	@echo "clean: say which run, for example: make clean RUN=$(RUN)" >&2; exit 2
+endif
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+		|| { echo "$(PYTHON) is not Python 3.11 or 3.12; give one with PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# onnxruntime and onnxruntime-gpu write the same folder, so one leaves before the other comes; and rtmlib and
+# faster-whisper ask for onnxruntime by name, which has to be overruled for the GPU's.
+.venv/.installed-%: pyproject.toml constraints.txt | .venv/bin/uv
+	@if [[ -e .venv/.backend && "$$(cat .venv/.backend)" != '$(BACKEND)' ]]; then \
+		$(BIN)/uv pip uninstall --quiet --python $(BIN)/python onnxruntime onnxruntime-gpu; \
+		rm -f .venv/.installed-*; \
+	fi
+	@echo '$(BACKEND)' > .venv/.backend
+	@echo "$(if $(filter gpu,$(BACKEND)),onnxruntime ; sys_platform == 'never')" > .venv/overrides.txt
+	$(BIN)/uv pip install --python $(BIN)/python --override .venv/overrides.txt -c constraints.txt \
+		-e '.[$(subst -,$(comma),$*)]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The page that shows what became of a run: opened from disk, its media beside it, with no server."""

@@ -1,0 +1,108 @@
+"""Building the page: the tables in, one folder out, which replaces the old one as a whole."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import jinja2
+
+from csg405 import table
+from csg405.report import gallery, histogram, refusals, summary, words
+from csg405.report.config import Config
+from csg405.run import Folders, Run
+from csg405.schema import Refusal, Verdict, Video
+
+log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).parent
+
+_VERDICT_COLUMNS = ["clip_id", "video_id", "duration_s", "kept", "first_reason", "only_reason", "review"]
+
+
+def build(run: Run) -> Path:
+    """Write the report of a run into `work/<run>/report`, in place of an older one.
+
+    The folder is made under another name and renamed when it is whole; the caller holds the run's lock.
+
+    Args:
+        run: the run; every table of it may be empty or missing.
+
+    Returns:
+        The page, to be opened from disk.
+
+    Raises:
+        UserError: a table names a file that is not there.
+    """
+    folder = run.folders.work / "report"
+    new, old = folder.with_name("report.new"), folder.with_name("report.old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir(parents=True)
+    _fill(new, run.folders, run.section("report"))
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return folder / "index.html"
+
+
+def _fill(folder: Path, folders: Folders, config: Config) -> None:
+    videos = table.read(folders.table(Video), Video)
+    verdicts = summary.read(folders, Verdict, _VERDICT_COLUMNS)
+    cards = gallery.fill(folder, folders, {video.video_id: video for video in videos}, verdicts, most=config.clips)
+    reasons, sources = gallery.names_in(cards)
+    page = {
+        "run": folders.name,
+        "date": newest_stamp(folders),
+        "totals": summary.totals(folders, videos, verdicts),
+        "refused": refusals.group(videos, table.read(folders.table(Refusal), Refusal)),
+        "criteria": summary.criteria(folders, verdicts, bins=config.bins),
+        "measures": summary.measures(folders, bins=config.bins),
+        "cards": cards,
+        "reasons": reasons,
+        "sources": sources,
+        "skeleton": gallery.skeleton(),
+        "score_threshold": config.score_threshold,
+    }
+    html = _environment().get_template("page.html.j2").render(page)
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    for name in ("style.css", "player.js"):
+        shutil.copyfile(_HERE / name, folder / name)
+    log.info("report of %s: %d clips shown", folders.name, len(cards))
+
+
+def newest_stamp(folders: Folders) -> str | None:
+    """When the last stage that finished did so: `2026-11-22 20:34 UTC`; none where no stage has."""
+    stamps = [
+        json.loads(path.read_text(encoding="utf-8"))["finished_at"] for path in (folders.work / "stages").glob("*.json")
+    ]
+    if not stamps:
+        return None
+    newest = max(datetime.datetime.fromisoformat(stamp) for stamp in stamps)
+    return newest.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=words.count,
+        number=words.number,
+        label=words.label,
+        hours=words.length,
+        unit=words.unit,
+        percent=words.percent,
+    )
+    environment.globals.update(chart_width=histogram.WIDTH, chart_height=histogram.HEIGHT)
+    return environment

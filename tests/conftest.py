@@ -1,0 +1,20 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import films
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds at 25 fps, 160x96, B-frames, a key frame every 12: pictures that carry their number, with sound.
+
+    Clicks are at 0.5, 1.25, 2.0 and 3.3 s; see `tests.films` for reading the numbers and placing the clicks.
+    """
+    path = tmp_path_factory.mktemp("films") / "numbered.mp4"
+    ticks = films.steady(25, 100)
+    return films.write(path, ticks, b_frames=2, click_s=[0.5, 1.25, 2.0, 3.3], audio_s=4.0)

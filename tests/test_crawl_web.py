@@ -1,0 +1,398 @@
+"""The crawl of addresses: yt-dlp, ffmpeg and a real server that misbehaves in every way the crawl has a word for."""
+
+from __future__ import annotations
+
+import collections
+import http.server
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+import pytest
+
+from csg405 import table
+from csg405.crawl import stage
+from csg405.errors import UserError
+from csg405.schema import Attempt, Video
+from tests.crawl_kit import QUICK, make_film, make_run
+
+TYPES = {".mp4": "video/mp4", ".html": "text/html", ".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t"}
+
+
+class Site(http.server.ThreadingHTTPServer):
+    """Serves a folder, and by name: `code<n>` that status, `cut...` half a body, `late...` nothing for long."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder = folder
+        self.requests: collections.Counter[str] = collections.Counter()
+        self.closing = threading.Event()
+        self.status: dict[str, int] = {}
+        self.before: Callable[[str], object] = lambda name: None
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hung up, or was killed, is nothing to print."""
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Site
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/").partition("?")[0]
+        self.server.requests[name] += 1
+        self.server.before(name)
+        code = re.fullmatch(r"code(\d+)(-\d+)?", name)
+        status = int(code[1]) if code else self.server.status.get(name, 200)
+        file = self.server.folder / name.replace("cut-", "")
+        if name.startswith("late"):
+            self.server.closing.wait(5)
+            return
+        if status != 200 or not file.is_file():
+            self.send_error(status if status != 200 else 404)
+            return
+        body = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", TYPES[file.suffix])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if name.startswith("cut-") else body)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    for number in range(4):
+        make_film(folder / f"film{number}.mp4", seed=number)
+    make_film(folder / "talk.mp4", seed=4)
+    (folder / "deep").mkdir()
+    (folder / "deep/film0.mp4").write_bytes((folder / "film1.mp4").read_bytes())
+    (folder / "text.mp4").write_text("this is no film\n" * 99)
+    (folder / "empty.mp4").touch()
+    (folder / "page.html").write_text("<title>A talk</title><video src='/talk.mp4'></video>")
+    (folder / "two.html").write_text(
+        "<title>Two</title><video src='/film2.mp4'></video><video src='/film3.mp4'></video>"
+    )
+    (folder / "plain.html").write_text("<title>Nothing</title><p>no film here</p>")
+    _make_hls(folder)
+    return folder
+
+
+def _make_hls(folder: Path) -> None:
+    """Pictures of two heights and the sound, each in its own playlist, as sites serve them."""
+    playlist = ["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"]
+    film = str(folder / "film3.mp4")
+    for name, options in (
+        ("sound", ["-map", "0:a", "-c", "copy"]),
+        ("low", ["-map", "0:v", "-c", "copy"]),
+        ("high", ["-map", "0:v", "-vf", "scale=128:96", "-c:v", "libx264", "-preset", "ultrafast"]),
+    ):
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", film, *options, *playlist]
+        subprocess.run([*command, str(folder / f"{name}.m3u8")], check=True)
+    lines = ["#EXTM3U", '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",DEFAULT=YES,URI="sound.m3u8"']
+    for name, size in (("low", "64x48"), ("high", "128x96")):
+        rate = 100_000 if name == "low" else 400_000
+        codecs = 'CODECS="avc1.64000a,mp4a.40.2"'
+        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH={rate},RESOLUTION={size},{codecs},AUDIO="a"', f"{name}.m3u8"]
+    (folder / "master.m3u8").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def site(pages: Path) -> Iterator[Site]:
+    server = Site(pages)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+
+
+def crawl(root: Path, site: Site, *names: str, **options: object) -> stage.CrawlResult:
+    listed = root / "list.txt"
+    listed.write_text("\n".join(site.url(name) for name in names) + "\n")
+    return stage.run(make_run(root, urls=listed, **{**QUICK, **options}))
+
+
+def attempts(root: Path) -> list[Attempt]:
+    return table.read(root / "manifests/t/attempts", Attempt)
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Files below `work` that no row, stamp or lock accounts for."""
+    known = {row.path for row in table.read(root / "manifests/t/videos", Video)}
+    files = [path for path in (root / "work/t").rglob("*") if path.is_file()]
+    known |= {"work/t/.lock", "work/t/stages/crawl.json"}
+    return [path for path in files if str(path.relative_to(root)) not in known]
+
+
+def test_direct_address(tmp_path, site):
+    result = crawl(tmp_path, site, "film0.mp4")
+    (row,) = result.videos
+    original = site.folder / "film0.mp4"
+    assert (row.status, row.detail, row.source) == ("ok", "", site.url("film0.mp4"))
+    assert re.fullmatch(r"web\.[0-9a-f]{16}", row.video_id)
+    assert (tmp_path / str(row.path)).read_bytes() == original.read_bytes()
+    assert row.size_bytes == original.stat().st_size
+    assert (row.width, row.height, row.n_frames, row.audio_codec) == (64, 48, 50, "aac")
+    assert (result.fetched, result.whole, result.statuses) == (1, 0, {"ok": 1})
+    assert leftovers(tmp_path) == []
+
+
+def test_same_last_part_of_two_addresses_are_two_videos(tmp_path, site):
+    rows = crawl(tmp_path, site, "film0.mp4", "deep/film0.mp4").videos
+    assert [row.status for row in rows] == ["ok", "ok"]
+    assert rows[0].sha256 != rows[1].sha256
+    assert rows[0].video_id != rows[1].video_id
+
+
+def test_page_with_a_video(tmp_path, site):
+    (row,) = crawl(tmp_path, site, "page.html").videos
+    assert (row.status, row.title) == ("ok", "A talk (1)")
+    assert row.video_id.startswith("web.")
+    assert (tmp_path / str(row.path)).read_bytes() == (site.folder / "talk.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(("greatest", "height"), [(1080, 96), (50, 48)])
+def test_pictures_and_sound_are_merged_up_to_a_height(tmp_path, site, greatest, height):
+    (row,) = crawl(tmp_path, site, "master.m3u8", max_height=greatest).videos
+    assert (row.status, row.height, row.n_frames, row.audio_codec) == ("ok", height, 50, "aac")
+    with av.open(str(tmp_path / str(row.path))) as merged, av.open(str(site.folder / "film3.mp4")) as source:
+        sizes = [len(bytes(packet)) for packet in merged.demux(merged.streams.audio[0])]
+        assert sum(sizes) == sum(len(bytes(packet)) for packet in source.demux(source.streams.audio[0]))
+    assert leftovers(tmp_path) == []
+
+
+def test_no_format_within_the_height_is_unsupported(tmp_path, site):
+    (row,) = crawl(tmp_path, site, "master.m3u8", max_height=20).videos
+    assert row.status == "unsupported"
+    assert "Requested format is not available" in row.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "detail"),
+    [
+        ("nothing.mp4", "gone", "HTTP Error 404: Not Found"),
+        ("code410", "gone", "HTTP Error 410: Gone"),
+        ("code403", "forbidden", "HTTP Error 403: Forbidden"),
+        ("code429", "rate_limited", "HTTP Error 429: Too Many Requests"),
+        ("code401", "private", "HTTP Error 401: Unauthorized"),
+        ("code451", "geo_blocked", "HTTP Error 451: Unavailable For Legal Reasons"),
+        ("code503", "network", "HTTP Error 503: Service Unavailable"),
+        ("cut-film0.mp4", "network", "more expected"),
+        ("late.mp4", "network", "Read timed out"),
+        ("text.mp4", "not_a_video", "no media container"),
+        ("empty.mp4", "empty_file", "Did not get any data blocks"),
+        ("plain.html", "unsupported", "Unsupported URL"),
+        ("two.html", "unsupported", "a list of 2 videos"),
+    ],
+)
+def test_failure_is_a_row_with_its_cause(tmp_path, site, name, status, detail):
+    (row,) = crawl(tmp_path, site, name).videos
+    assert row.status == status
+    assert detail in row.detail
+    assert "ERROR" not in row.detail
+    assert "caused by" not in row.detail
+    assert (row.path, row.sha256, row.n_frames) == (None, None, None)
+    (tried,) = attempts(tmp_path)
+    assert (tried.source, tried.video_id, tried.status, tried.detail) == (
+        row.source, row.video_id, row.status, row.detail,
+    )  # fmt: skip
+    assert leftovers(tmp_path) == []
+
+
+def test_missing_segment_fails_the_video(tmp_path, site):
+    site.status["sound1.ts"] = 404
+    (row,) = crawl(tmp_path, site, "master.m3u8").videos
+    assert (row.status, row.detail) == ("network", "[download] Got error: HTTP Error 404: Not Found")
+    assert leftovers(tmp_path) == []
+
+
+def test_connection_refused_is_network(tmp_path, site):
+    listed = tmp_path / "list.txt"
+    listed.write_text("http://127.0.0.1:1/film.mp4\n")
+    (row,) = stage.run(make_run(tmp_path, urls=listed, **QUICK)).videos
+    assert row.status == "network"
+    assert "refused" in row.detail
+
+
+def test_second_run_asks_for_nothing_that_is_whole_or_gone(tmp_path, site):
+    names = ["film0.mp4", "nothing.mp4", "page.html", "code403"]
+    first = crawl(tmp_path, site, *names)
+    assert first.statuses == {"forbidden": 1, "gone": 1, "ok": 2}
+    parts = {path: path.stat().st_ino for path in (tmp_path / "manifests").rglob("*.parquet")}
+    site.requests.clear()
+    second = crawl(tmp_path, site, *names)
+    assert set(site.requests) == {"code403"}
+    assert second.videos == first.videos
+    assert (second.fetched, second.whole) == (0, 2)
+    assert {path: path.stat().st_ino for path in parts} == parts
+    assert [row.status for row in attempts(tmp_path)] == ["ok", "gone", "ok", "forbidden", "forbidden"]
+    site.requests.clear()
+    crawl(tmp_path, site, *names, retry_gone=True)
+    assert set(site.requests) == {"code403", "nothing.mp4"}
+
+
+def test_failed_video_that_mends_is_fetched_in_its_row(tmp_path, site):
+    site.status["film1.mp4"] = 503
+    names = ["film0.mp4", "film1.mp4", "film2.mp4"]
+    assert [row.status for row in crawl(tmp_path, site, *names).videos] == ["ok", "network", "ok"]
+    site.status.clear()
+    result = crawl(tmp_path, site, *names)
+    assert [(row.source, row.status) for row in result.videos] == [(site.url(name), "ok") for name in names]
+    assert len(table.parts(tmp_path / "manifests/t/videos")) == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter"])
+def test_lost_media_are_fetched_again(tmp_path, site, damage):
+    first = crawl(tmp_path, site, "film0.mp4", "film1.mp4")
+    path = tmp_path / str(first.videos[1].path)
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:100])
+    site.requests.clear()
+    second = crawl(tmp_path, site, "film0.mp4", "film1.mp4")
+    assert set(site.requests) == {"film1.mp4"}
+    assert second.videos == first.videos
+    assert path.read_bytes() == (site.folder / "film1.mp4").read_bytes()
+
+
+def test_new_addresses_make_new_parts(tmp_path, site):
+    crawl(tmp_path, site, "film0.mp4")
+    (part,) = table.parts(tmp_path / "manifests/t/videos")
+    before = part.stat().st_ino, part.read_bytes()
+    rows = crawl(tmp_path, site, "film1.mp4", "film0.mp4").videos
+    assert [row.source for row in rows] == [site.url("film0.mp4"), site.url("film1.mp4")]
+    assert (part.stat().st_ino, part.read_bytes()) == before
+
+
+def test_breaker_stops_and_saves(tmp_path, site):
+    names = ["film0.mp4", *(f"code429-{number}" for number in range(6)), "film1.mp4"]
+    with pytest.raises(UserError, match=r"code429-2: rate_limited .*3 of these in a row.*saved"):
+        crawl(tmp_path, site, *names, breaker=3)
+    assert [row.status for row in table.read(tmp_path / "manifests/t/videos", Video)] == ["ok", *["rate_limited"] * 3]
+    assert len(attempts(tmp_path)) == 4
+    assert "film1.mp4" not in site.requests
+    assert not (tmp_path / "work/t/stages/crawl.json").exists()
+
+
+def test_breaker_counts_only_in_a_row(tmp_path, site):
+    names = ["code429-0", "code429-1", "film0.mp4", "code429-2", "code429-3", "film1.mp4"]
+    assert crawl(tmp_path, site, *names, breaker=3).statuses == {"ok": 2, "rate_limited": 4}
+
+
+def test_folder_and_list_together(tmp_path, site):
+    make_film(tmp_path / "films/own.mp4", seed=20)
+    result = crawl(tmp_path, site, "film0.mp4", folder=tmp_path / "films")
+    assert [row.video_id.partition(".")[0] for row in result.videos] == ["file", "web"]
+    alone = crawl(tmp_path, site, "film0.mp4")
+    assert alone.videos == result.videos
+
+
+@pytest.mark.parametrize("text", [None, "these are no cookies\n"])
+def test_bad_cookies_are_told_once(tmp_path, site, text):
+    cookies = tmp_path / "cookies.txt"
+    if text is not None:
+        cookies.write_text(text)
+    with pytest.raises(UserError, match=r"crawl\.cookies=.*cookies\.txt: no "):
+        crawl(tmp_path, site, "film0.mp4", cookies=cookies)
+    assert not (tmp_path / "manifests").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_full_disk_stops_the_crawl(tmp_path, site):
+    def fill(name: str) -> None:
+        if site.requests[name] == 2:
+            (tmp_path / "work/t/crawl/incoming/media.mp4.part").symlink_to("/dev/full")
+
+    site.before = fill
+    with pytest.raises(UserError, match=r"incoming: cannot be written: .*No space left.* make room"):
+        crawl(tmp_path, site, "film0.mp4", "film1.mp4")
+    assert "film1.mp4" not in site.requests
+    assert leftovers(tmp_path) == []
+
+
+def test_nothing_of_a_list_is_fetched_twice_by_two_addresses_of_one_video(tmp_path, site):
+    names = ["film0.mp4", "film0.mp4", "film0.mp4?from=here"]
+    rows = crawl(tmp_path, site, *names).videos
+    assert [row.source for row in rows] == [site.url("film0.mp4"), site.url("film0.mp4?from=here")]
+
+
+def test_two_addresses_of_one_failing_video_are_tried_once(tmp_path):
+    """Two forms of a YouTube address are one video by their looks. The proxy is not there, so nothing goes out."""
+    listed = tmp_path / "list.txt"
+    forms = ["https://www.youtube.com/watch?v=NBMTc71yrpk", "https://youtu.be/NBMTc71yrpk"]
+    listed.write_text("\n".join(forms))
+    options = {**QUICK, "urls": listed, "proxy": "http://127.0.0.1:1"}
+    (row,) = stage.run(make_run(tmp_path, **options)).videos
+    assert (row.video_id, row.source, row.status) == ("youtube.NBMTc71yrpk", forms[0], "network")
+    assert [(tried.source, tried.video_id) for tried in attempts(tmp_path)] == [(form, row.video_id) for form in forms]
+    assert attempts(tmp_path)[1].detail == f"the same video as {forms[0]}"
+
+
+def _killed_once(root: Path, kind: str, source: Path, ready: Callable[[], bool]) -> None:
+    """Crawl in another process, and kill it when `ready`."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.crawl_kit", str(root), kind, str(source)])
+    try:
+        deadline = time.monotonic() + 60
+        while not ready():
+            assert process.poll() is None, "the crawl ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["film1.mp4", "film2.mp4", "sound1.ts", "page.html"])
+def test_killed_crawl_of_addresses_goes_on(tmp_path, site, moment):
+    names = ["film0.mp4", "film1.mp4", "nothing.mp4", "film2.mp4", "master.m3u8", "text.mp4", "page.html"]
+    (tmp_path / "whole").mkdir()
+    wanted = crawl(tmp_path / "whole", site, *names).videos
+    site.requests.clear()
+    root = tmp_path / "killed"
+    root.mkdir()
+    reached = threading.Event()
+    site.before = lambda name: (reached.set(), site.closing.wait(1)) if name == moment else None
+    _killed_once(root, "urls", tmp_path / "whole/list.txt", reached.is_set)
+    saved = table.read(root / "manifests/t/videos", Video)
+    at_hand = [row.source for row in saved if row.status == "ok"]
+    assert saved == list(wanted[: len(saved)])
+    assert not (root / "work/t/stages/crawl.json").exists()
+    site.requests.clear()
+    site.before = lambda name: None
+    assert crawl(root, site, *names).videos == wanted
+    assert not {site.url(name) for name in site.requests} & set(at_hand)
+    assert leftovers(root) == []
+    for row in wanted:
+        if row.path:
+            assert (root / row.path).read_bytes() == (tmp_path / "whole" / row.path).read_bytes()
+
+
+@pytest.mark.long
+def test_killed_crawl_of_a_folder_goes_on(tmp_path):
+    for number in range(120):
+        make_film(tmp_path / f"films/{number:03d}.mp4", seed=number, seconds=0.2)
+    wanted = stage.run(make_run(tmp_path / "whole", folder=tmp_path / "films")).videos
+    root = tmp_path / "killed"
+    _killed_once(root, "folder", tmp_path / "films", lambda: any((root / "manifests").rglob("part-*.parquet")))
+    saved = table.read(root / "manifests/t/videos", Video)
+    assert 0 < len(saved) < len(wanted)
+    result = stage.run(make_run(root, folder=tmp_path / "films"))
+    assert result.videos == wanted
+    assert result.whole == len(saved)
+    assert not list(root.rglob(".*.tmp*"))

@@ -1,0 +1,261 @@
+"""The report in Chromium, opened from disk: it asks nobody, plays, and its skeletons lie on the pictures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from csg405 import keypoints
+from csg405.report.build import build
+from tests import report_run
+
+pytestmark = pytest.mark.long
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+
+CLIP = report_run.CUT[0]
+SIDES = {
+    # The colours of the skeleton, as the page draws them: red, green, blue.
+    keypoints.LEFT_WRIST: (0x56, 0xB4, 0xE9),
+    keypoints.RIGHT_WRIST: (0xF3, 0x9C, 0x12),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra `dev`)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[Path]:
+    # A folder whose name has to be quoted in an address.
+    with tempfile.TemporaryDirectory(prefix="a run #1 & 100% ") as folder:
+        yield build(report_run.full(Path(folder)))
+
+
+@pytest.fixture
+def page(browser: Any, index: Path) -> Iterator[Any]:
+    """The page at the size of a laptop. Whatever it logs, or asks for from elsewhere, fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    seen: list[str] = []
+    page.on("console", lambda message: seen.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:,")) else seen.append(request.url)
+    )
+    page.goto(index.as_uri())
+    yield page
+    page.close()
+    assert not seen
+
+
+def card(page: Any, clip_id: str = CLIP) -> Any:
+    """A clip's card, in view and with its keypoints loaded."""
+    found = page.locator(f'[data-clip="{clip_id}"]')
+    found.scroll_into_view_if_needed()
+    page.wait_for_function(
+        """card => { const c = card.querySelector("canvas"); return c.width > 0 &&
+        card.querySelector("video").readyState >= 2 &&
+        c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some(Boolean) }""",
+        arg=found.element_handle(),
+    )
+    return found
+
+
+def seek(page: Any, found: Any, frame: int) -> None:
+    """Go to a frame by the slider, and wait until the picture is there."""
+    found.locator("input[type=range]").evaluate(
+        """(slider, frame) => { slider.value = frame; slider.dispatchEvent(new Event("input")) }""", frame
+    )
+    page.wait_for_function(
+        "([card, text]) => card.querySelector('output').textContent === text && !card.querySelector('video').seeking",
+        arg=[found.element_handle(), f"{frame + 1} / {report_run.N_FRAMES}"],
+    )
+
+
+def picture(found: Any) -> np.ndarray:
+    """[side, side, 3] RGB: what is on the screen where the clip plays."""
+    png = found.locator(".stage").screenshot()
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def overlay(found: Any, x: float, y: float, reach: int = 3) -> np.ndarray:
+    """[n, 4] RGBA of the skeleton's canvas around a place given in pixels of the clip."""
+    values = found.locator("canvas").evaluate(
+        """(canvas, [x, y, size, reach]) => { const scale = canvas.width / size;
+        const [left, top] = [(x + 0.5) * scale, (y + 0.5) * scale].map((v) => Math.round(v) - reach);
+        return [...canvas.getContext("2d").getImageData(left, top, 2 * reach, 2 * reach).data] }""",
+        [x, y, report_run.SIZE_PX, reach],
+    )
+    return np.array(values).reshape(-1, 4)
+
+
+def near(pixels: np.ndarray, colour: tuple[int, int, int], *, within: float = 25) -> np.ndarray:
+    return np.linalg.norm(pixels[..., :3].astype(float) - colour, axis=-1) < within
+
+
+@pytest.mark.parametrize("frame", [0, 1, 17, 49])
+def test_the_skeleton_lies_on_the_picture(page: Any, frame: int) -> None:
+    found = card(page)
+    seek(page, found, frame)
+    for point, colour in SIDES.items():
+        x, y = report_run.places(frame)[point]
+        drawn = overlay(found, x, y)
+        assert near(drawn, colour).mean() > 0.3, f"the joint of point {point} is not where it belongs"
+        assert (overlay(found, 480, 40) == 0).all(), "something is drawn where nobody is"
+
+    page.locator("#show-skeleton").uncheck()
+    assert (overlay(found, *report_run.places(frame)[keypoints.LEFT_WRIST]) == 0).all()
+    shown = picture(found)
+    scale = shown.shape[0] / report_run.SIZE_PX
+    for point in SIDES:
+        on_disc = np.argwhere(near(shown, report_run.COLOURS[point], within=70))
+        seen = on_disc.mean(0)[::-1] / scale - 0.5
+        # One frame moves a mark by 7 to 11 px: a picture of another frame would be noticed.
+        assert np.abs(seen - report_run.places(frame)[point]).max() < 3, (
+            f"frame {frame} is not the picture on the screen"
+        )
+
+
+def test_the_skeleton_follows_while_the_clip_plays(page: Any) -> None:
+    found = card(page)
+    found.evaluate(
+        """card => { const video = card.querySelector("video"); card.seen = [];
+        const look = (now, { mediaTime }) => {
+          card.seen.push([Math.floor(mediaTime * 25 + 0.5), Number(card.querySelector("input").value)]);
+          video.requestVideoFrameCallback(look) };
+        video.requestVideoFrameCallback(look) }"""
+    )
+    found.get_by_role("button", name="Play").click()
+    page.wait_for_function("card => card.querySelector('video').currentTime > 0.6", arg=found.element_handle())
+    assert found.get_by_role("button", name="Pause").count() == 1
+    found.get_by_role("button", name="Pause").click()
+    seen = found.evaluate("card => card.seen")
+    assert len(seen) > 5
+    assert all(frame == shown for frame, shown in seen)
+    assert len({frame for frame, _ in seen}) > 5
+
+
+def test_slow_motion_and_sound_reach_the_clip(page: Any) -> None:
+    found = card(page)
+    page.get_by_text("¼×").click()
+    page.locator("#with-sound").uncheck()
+    found.get_by_role("button", name="Play").click()
+    state = found.locator("video").evaluate("video => [video.playbackRate, video.muted, video.paused]")
+    assert state == [0.25, True, False]
+
+
+def test_only_one_clip_plays(page: Any) -> None:
+    first, second = (card(page, clip_id) for clip_id in report_run.CUT)
+    first.get_by_role("button", name="Play").click()
+    second.get_by_role("button", name="Play").click()
+    assert first.locator("video").evaluate("video => video.paused")
+    assert not second.locator("video").evaluate("video => video.paused")
+
+
+def test_keypoints_are_loaded_when_the_clip_comes_near(page: Any) -> None:
+    assert page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/data/')).length") == 0
+    card(page)
+    assert page.evaluate("Object.keys(window.CSG).length") == 0, "what was taken over is not kept twice"
+
+
+@pytest.mark.parametrize(
+    ("press", "shown"),
+    [
+        (["all"], 5),
+        (["kept"], 2),
+        (["rejected"], 3),
+        (["to review"], 2),
+        (["rejected", "speech"], 2),
+        (["sharpness", "speech"], 1),
+        (["kept", "speech"], 0),
+    ],
+)
+def test_filters(page: Any, press: list[str], shown: int) -> None:
+    for name in press:
+        page.locator(".chip", has_text=name).first.click()
+    assert page.locator(".card:visible").count() == shown
+    assert page.locator("#shown").inner_text() == f"{shown} of 5 clips"
+    assert page.locator("#no-match").is_visible() == (shown == 0)
+    if not shown:
+        page.get_by_role("button", name="Show all").click()
+        assert page.locator(".card:visible").count() == 5
+
+
+def test_filter_by_video(page: Any) -> None:
+    page.locator("#pick-video").select_option("file.b")
+    (left,) = page.locator(".card:visible").all()
+    assert left.get_attribute("data-video") == "file.b"
+
+
+def test_keys_reach_everything(page: Any) -> None:
+    found = card(page)
+    slider = found.locator("input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "card => card.querySelector('output').textContent.startsWith('2 /')", arg=found.element_handle()
+    )
+    found.get_by_role("button", name="Play").focus()
+    page.keyboard.press("Space")
+    assert not found.locator("video").evaluate("video => video.paused")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 768, 1920])
+def test_no_width_scrolls_sideways(browser: Any, index: Path, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.goto(index.as_uri())
+    for details in page.locator("details").all():
+        details.evaluate("element => { element.open = true }")
+    wide, background = page.evaluate(
+        "[document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]"
+    )
+    page.close()
+    assert wide <= width
+    brightness = np.mean([int(part) for part in background.removeprefix("rgb(").rstrip(")").split(",")])
+    assert (brightness > 128) == (scheme == "light")
+
+
+def test_text_stands_out_from_its_ground(browser: Any, index: Path) -> None:
+    """WCAG's contrast of at least 4.5 for the colours of text on the grounds on which they stand."""
+    pairs = [("ink", "paper"), ("soft", "paper"), ("soft", "card"), ("soft", "shade"), ("good", "card"), ("bad", "bad-tint"),
+             ("review", "review-tint"), ("bad", "card")]  # fmt: skip
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(index.as_uri())
+        for text, ground in pairs:
+            colours = [
+                page.evaluate(
+                    "name => getComputedStyle(document.documentElement).getPropertyValue(name)", f"--{name}"
+                ).strip()
+                for name in (text, ground)
+            ]
+            light, dark = sorted((luminance(colour) for colour in colours), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}, {scheme}"
+        page.close()
+
+
+def luminance(colour: str) -> float:
+    values = np.array([int(colour[first : first + 2], 16) for first in (1, 3, 5)]) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
