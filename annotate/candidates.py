@@ -49,6 +49,11 @@ class Span:
         """Its length."""
         return self.end_s - self.start_s
 
+    @property
+    def n_frames(self) -> int:
+        """Whole frames of the clock, counted from its start in whole milliseconds."""
+        return count_frames(round_half_up_ms(self.start_s), round_half_up_ms(self.end_s))
+
 
 class Operator:
     """Finds candidates."""
@@ -67,7 +72,7 @@ class Operator:
                 yield from self._cut(item.video, shot, track, run, speech)
 
     def _cut(self, video: Video, shot: Shot, track: int, run: Span, speech: list[Span]) -> Iterator[Record]:
-        if run.seconds < self.config.min_s:
+        if self._is_short(run):
             yield self._short(run, "of one person in one shot")
             return
         heard = [
@@ -79,13 +84,17 @@ class Operator:
             detail = f"nobody is heard in {run.seconds:.1f} s of one person"
             yield Refusal(reason=Reason.NO_SPEECH, detail=detail, start_s=run.start_s, end_s=run.end_s)
         for piece in pieces(heard, run, self.config):
-            if piece.seconds < self.config.min_s:
+            if self._is_short(piece):
                 yield self._short(piece, "of speech")
             else:
                 yield _clip(video, shot, track, piece)
 
+    def _is_short(self, span: Span) -> bool:
+        """Whether a span is shorter than a clip, by the clip's own clock: 5.1 s less 1.1 s is not quite 4 in binary."""
+        return span.n_frames * FRAME_MS < self.config.min_s * 1000
+
     def _short(self, span: Span, what: str) -> Refusal:
-        detail = f"{span.seconds:.2f} s {what}, {self.config.min_s:g} s wanted"
+        detail = f"{span.n_frames * FRAME_MS / 1000:.2f} s {what}, {self.config.min_s:g} s wanted"
         return Refusal(reason=Reason.TOO_SHORT, detail=detail, start_s=span.start_s, end_s=span.end_s)
 
 
@@ -186,8 +195,7 @@ def _padded(spans: list[Span], number: int, run: Span, pad_s: float) -> Span:
 
 def _clip(video: Video, shot: Shot, track: int, span: Span) -> Clip:
     start_ms = round_half_up_ms(span.start_s)
-    n_frames = count_frames(start_ms, round_half_up_ms(span.end_s))
-    end_ms = start_ms + FRAME_MS * n_frames
+    end_ms = start_ms + FRAME_MS * span.n_frames
     return Clip(
         clip_id=f"{video.video_id}_{start_ms}_{end_ms}_p{track}",
         video_id=video.video_id,
@@ -195,7 +203,7 @@ def _clip(video: Video, shot: Shot, track: int, span: Span) -> Clip:
         track=track,
         start_ms=start_ms,
         end_ms=end_ms,
-        n_frames=n_frames,
+        n_frames=span.n_frames,
         width=video.width or 0,
         height=video.height or 0,
     )

@@ -143,7 +143,7 @@ def _frontal(points: FloatArray, seen: Mask, limit: float) -> float | None:
     if not len(faces):
         return None
     right, left, nose = faces[:, 0, 0], faces[:, 16, 0], faces[:, 30, 0]
-    breadth = np.where(np.abs(left - right) < 1, np.nan, left - right)
+    breadth = np.where(left - right < 1, np.nan, left - right)  # edge-on, or seen from behind
     yaw = np.abs((nose - right) / breadth - 0.5)
     return float(np.mean(np.nan_to_num(yaw, nan=1.0) <= limit))
 

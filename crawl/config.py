@@ -32,7 +32,9 @@ class Config(Settings):
         1080, ge=1, description="greatest height of a fetched picture, px; 1080 leaves a 512 px crop its detail"
     )
     cookies: Path | None = Field(None, description="cookies in Netscape's text format, as browsers export them")
-    proxy: str | None = Field(None, description="address of an HTTP or SOCKS proxy; none connects directly")
+    proxy: str | None = Field(
+        None, description="address of an HTTP or SOCKS proxy; none takes the environment's, if it has one"
+    )
     sleep_s: float = Field(
         0.75, ge=0, description="pause before each request for metadata, s; yt-dlp's preset `sleep` has 0.75"
     )

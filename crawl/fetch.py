@@ -100,7 +100,7 @@ class Fetcher:
         if info is None:
             raise Refused(Reason.UNSUPPORTED, "yt-dlp found nothing at this address")
         if info.get("_type", "video") != "video":
-            count = info.get("playlist_count") or len(list(info.get("entries") or []))
+            count = info.get("playlist_count") or "several"
             raise Refused(Reason.UNSUPPORTED, f"a list of {count} videos; give the address of each")
         if info.get("is_live") or info.get("live_status") in {"is_live", "is_upcoming"}:
             raise Refused(Reason.UNSUPPORTED, "a live stream; try again when it has ended")
@@ -139,15 +139,13 @@ class Fetcher:
     def _ask(self, question: Any) -> dict[str, Any] | None:
         try:
             answer: dict[str, Any] | None = question()
-        except self._errors as error:
+        except (self._errors, OSError) as error:
             said = str(error)
             if is_local(said):
                 raise UserError(
                     f"{self._incoming}: cannot be written: {clean(said)}; make room, and run again"
                 ) from error
             raise Refused(reason_of(said), clean(said)) from error
-        except OSError as error:
-            raise UserError(f"{self._incoming}: {error}; mend it, and run again") from error
         except Exception as error:
             # yt-dlp reads pages that change every day; an extractor that stumbles over one costs that address.
             said = f"yt-dlp failed: {type(error).__name__}: {error}"
@@ -164,6 +162,7 @@ def _options(config: Config, incoming: Path) -> dict[str, Any]:
         "ffmpeg_location": imageio_ffmpeg.get_ffmpeg_exe(),
         "noplaylist": True,
         "extract_flat": "in_playlist",
+        "playlist_items": "1",  # a channel is told from a video by its first page
         "skip_unavailable_fragments": False,
         "retries": config.retries,
         "fragment_retries": config.retries,

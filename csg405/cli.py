@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -168,8 +169,11 @@ def _run_stage(stage: str, run: Run, engine: str) -> None:
 
     run.require(STAGES[STAGES.index(stage) - 1])
     common = run.common
-    with run.locked(stage):
-        result = stages.run(run, stage, engines.make(common.engine, kind=engine, device=common.device))
+    with (
+        run.locked(stage),
+        contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as workers,
+    ):
+        result = stages.run(run, stage, workers)
         finish = _finish_of(stage)
         if finish is not None and not result.failures:
             finish(run)

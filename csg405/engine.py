@@ -49,10 +49,14 @@ class Engine(Protocol):
         """Call a worker on every shard and yield the outcomes as they come, in any order.
 
         Args:
-            make_worker: called once in each worker process; picklable.
+            make_worker: called once in each worker process; picklable, and small, since it travels with each shard.
             shards: names of shards.
             needs: what one worker takes.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
         ...
 
 
@@ -67,32 +71,52 @@ def attempt(worker: Callable[[], Worker[T]], shard: str) -> Outcome[T]:
 
 
 class LocalEngine:
-    """Processes on this machine."""
+    """Processes on this machine, kept from one `map` to the next: starting one takes longer than a small shard."""
 
     def __init__(self, settings: EngineSettings, *, gpu: bool = False) -> None:
         self.settings = settings
         self.gpu = gpu
+        self._pool: Any = None
+        self._size = 0
 
     def map(
         self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
     ) -> Iterator[Outcome[T]]:
         """See `Engine.map`."""
-        workers = self.settings.workers or os.cpu_count() or 1
-        if self.gpu and needs.gpu:
-            workers = self.settings.gpu_workers
-        context = multiprocessing.get_context("spawn")
-        with ProcessPool(
-            max_workers=min(workers, len(shards)), context=context, initializer=_begin, initargs=(make_worker,)
-        ) as pool:
-            futures: dict[Any, str] = {
-                pool.schedule(_work, args=[shard], timeout=self.settings.deadline_s): shard for shard in shards
-            }
-            try:
-                for future in as_completed(futures):
-                    yield self._outcome(future, futures[future])
-            except BaseException:
-                pool.stop()  # type: ignore[no-untyped-call]
-                raise
+        if not shards:
+            return
+        pool = self._pool_for(len(shards), needs)
+        token = os.urandom(8)
+        futures: dict[Any, str] = {
+            pool.schedule(_work, args=[token, make_worker, shard], timeout=self.settings.deadline_s): shard
+            for shard in shards
+        }
+        try:
+            for future in as_completed(futures):
+                yield self._outcome(future, futures[future])
+        except BaseException:
+            self._leave(now=True)
+            raise
+
+    def close(self) -> None:
+        """Let the processes go."""
+        self._leave(now=False)
+
+    def _pool_for(self, shards: int, needs: Resources) -> Any:
+        limit = self.settings.gpu_workers if self.gpu and needs.gpu else self.settings.workers or os.cpu_count() or 1
+        if self._pool is not None and not min(shards, limit) <= self._size <= limit:
+            self._leave(now=False)
+        if self._pool is None:
+            self._size = min(shards, limit)
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPool(max_workers=self._size, context=context, initializer=die_with_parent)
+        return self._pool
+
+    def _leave(self, *, now: bool) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            (pool.stop if now else pool.close)()
+            pool.join()
 
     def _outcome(self, future: Any, shard: str) -> Outcome[T]:
         try:
@@ -111,27 +135,19 @@ def _cause(exitcode: int | None) -> str:
     return f"exit status {exitcode}"
 
 
-_make_worker: Callable[[], Worker[Any]] | None = None
-_worker: Worker[Any] | None = None
+_worker: tuple[bytes, Worker[Any]] | None = None
+"""The worker of this process, and the `map` that it belongs to."""
 
 
-def _begin(make_worker: Callable[[], Worker[Any]]) -> None:
-    """Runs first in each worker process."""
-    global _make_worker, _worker
-    _make_worker, _worker = make_worker, None
-    die_with_parent()
+def _work(token: bytes, make_worker: Callable[[], Worker[Any]], shard: str) -> Outcome[Any]:
+    def build() -> Worker[Any]:
+        global _worker  # noqa: PLW0603 - one worker a process is what this is for
+        if _worker is None or _worker[0] != token:
+            _worker = None  # the old one's networks go before the new one's come
+            _worker = (token, make_worker())
+        return _worker[1]
 
-
-def _build() -> Worker[Any]:
-    global _worker  # noqa: PLW0603
-    if _worker is None:
-        assert _make_worker is not None
-        _worker = _make_worker()
-    return _worker
-
-
-def _work(shard: str) -> Outcome[Any]:
-    return attempt(_build, shard)
+    return attempt(build, shard)
 
 
 def die_with_parent() -> None:

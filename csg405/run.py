@@ -54,6 +54,23 @@ def fan_out(folder: Path, name: str, suffix: str) -> Path:
     return folder / hashlib.sha256(name.encode()).hexdigest()[:2] / f"{name}{suffix}"
 
 
+def _shard_plan(folders: Folders) -> Path:
+    return folders.work / "shards.json"
+
+
+def _planned(folders: Folders) -> dict[str, list[str]]:
+    path = _shard_plan(folders)
+    planned: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return planned
+
+
+def shards_of(folders: Folders) -> dict[str, list[Video]]:
+    """Videos at hand by shard, as planned; a shard of which no video is left is left out."""
+    videos = {video.video_id: video for video in table.read(folders.table(Video), Video) if video.status == "ok"}
+    members = {shard: [videos[v] for v in ids if v in videos] for shard, ids in _planned(folders).items()}
+    return {shard: rows for shard, rows in members.items() if rows}
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One run, opened with its configuration."""
@@ -94,18 +111,16 @@ class Run:
 
         The plan is a file of the run, written before any work, so a run that was killed finds the same shards.
         """
-        videos = {video.video_id: video for video in self.videos() if video.status == "ok"}
-        path = self.folders.work / "shards.json"
-        planned: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path = _shard_plan(self.folders)
+        planned = _planned(self.folders)
         placed = {video_id for members in planned.values() for video_id in members}
-        fresh = [video_id for video_id in videos if video_id not in placed]
+        fresh = [video.video_id for video in self.videos() if video.status == "ok" and video.video_id not in placed]
         size = self.common.videos_per_shard
         for first in range(0, len(fresh), size):
             planned[f"{len(planned):05d}"] = fresh[first : first + size]
         if fresh:
             table.write_text(path, json.dumps(planned, indent=1) + "\n")
-        members = {shard: [videos[v] for v in ids if v in videos] for shard, ids in planned.items()}
-        return {shard: rows for shard, rows in members.items() if rows}
+        return shards_of(self.folders)
 
     @contextmanager
     def locked(self, command: str) -> Iterator[None]:

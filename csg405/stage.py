@@ -24,7 +24,7 @@ from csg405.engine import Engine, Outcome
 from csg405.errors import UserError
 from csg405.operator import MEASURES, Item, OperatorModule, Setting, name_of
 from csg405.progress import Progress
-from csg405.run import Folders, Run
+from csg405.run import Folders, Run, shards_of
 from csg405.schema import Clip, Record, Refusal, Video
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,11 @@ class Step:
         return cls(name, setting, tuple(operators.digests(module, setting)), run_.folders)
 
     @property
+    def plan(self) -> Path:
+        """The file that tells workers which fingerprint each of their shards is to carry."""
+        return self.folders.work / "plans" / f"{self.name}.json"
+
+    @property
     def module(self) -> OperatorModule:
         """The operator."""
         return operators.load(self.name)
@@ -175,7 +180,9 @@ def _run_step(step: Step, stale: dict[str, tuple[str, list[Video]]], engine: Eng
     check = getattr(step.module, "check", None)
     if check:
         check(step.setting)
-    make_worker = functools.partial(ShardWorker, step, stale)
+    plan = {shard: fingerprint for shard, (fingerprint, _) in stale.items()}
+    table.write_text(step.plan, json.dumps(plan, indent=1) + "\n")
+    make_worker = functools.partial(ShardWorker, step)
     with Progress(step.name, total=len(stale), unit="shards") as progress:
         for outcome in engine.map(make_worker, list(stale), step.module.NEEDS):
             if outcome.value is not None:
@@ -197,14 +204,15 @@ def _record_failure(step: Step, outcome: Outcome[Counts]) -> Failure:
 class ShardWorker:
     """Runs one operator on shards; built once per worker process, where networks are loaded once."""
 
-    def __init__(self, step: Step, shards: dict[str, tuple[str, list[Video]]]) -> None:
+    def __init__(self, step: Step) -> None:
         self.step = step
-        self.shards = shards
+        self.plan: dict[str, str] = json.loads(step.plan.read_text(encoding="utf-8"))
+        self.videos = shards_of(step.folders)
         self.operator = step.module.Operator(step.setting)
 
     def __call__(self, shard: str) -> Counts:
         """Make one shard's parts."""
-        fingerprint, videos = self.shards[shard]
+        fingerprint, videos = self.plan[shard], self.videos[shard]
         rows: dict[type[Record], list[Record]] = {record: [] for record in self.step.module.WRITES}
         for item in items(self.step, shard, videos):
             for row in self.operator(item):
@@ -240,8 +248,7 @@ def items(step: Step, shard: str, videos: Sequence[Video]) -> Iterable[Item]:
         if module.SCOPE == "video":
             yield Item(video, media, None, own, {}, shard)
             continue
-        for clip in own[Clip]:
-            assert isinstance(clip, Clip)
+        for clip in (row for row in own[Clip] if isinstance(row, Clip)):
             per_clip = {
                 record: [row for row in found if _of(row, "clip_id") in (None, clip.clip_id)]
                 for record, found in own.items()

@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from csg405.arrow import arrow_schema
 from csg405.errors import UserError
-from csg405.schema import SCHEMA_VERSION, Record, arrow_schema
+from csg405.schema import SCHEMA_VERSION, Record
 
 R = TypeVar("R", bound=Record)
 

@@ -25,37 +25,38 @@ LIMIT = (
     "This content isn't available, try again later. The current session has been rate-limited by YouTube for up to an "
     "hour. It is recommended to use `-t sleep` to add a delay between video requests to avoid exceeding the rate limit."
 )
+YOUTUBE = "ERROR: [youtube] aaaaaaaaaaa: "
 REFUSED = "Failed to establish a new connection: [Errno 111] Connection refused"
 
 MESSAGES = [
     (f"ERROR: [youtube] 4HA6k17QjAo: Video unavailable. {LIMIT}", "rate_limited"),
     (f"ERROR: [youtube] y5W-c0UwcpQ: {LIMIT}", "rate_limited"),
     ("ERROR: unable to download video data: HTTP Error 429: Too Many Requests", "rate_limited"),
-    (f"ERROR: [youtube] Q1i3iDqIDBQ: Sign in to confirm you’re not a bot. {HINT}", "bot_wall"),
+    (f"ERROR: [youtube] Q1i3iDqIDBQ: Sign in to confirm you\u2019re not a bot. {HINT}", "bot_wall"),
     (f"ERROR: [youtube] rVXeIRY6H9c: Sign in to confirm you're not a bot. {HINT}", "bot_wall"),
     (
-        "ERROR: [youtube] aaaaaaaaaaa: Video unavailable. YouTube is requiring a captcha challenge before playback",
+        YOUTUBE + "Video unavailable. YouTube is requiring a captcha challenge before playback",
         "bot_wall",
     ),
-    (f"ERROR: [youtube] aaaaaaaaaaa: Sign in to confirm your age. This video may be inappropriate. {HINT}",
+    (YOUTUBE + f"Sign in to confirm your age. This video may be inappropriate for some users. {HINT}",
      "age_restricted"),
-    ("ERROR: [youtube] ltcd1B8WyTM: The uploader has not made this video available in your country\n"
-     "This video is available in Japan.\nYou might want to use a VPN or a proxy server (with --proxy) to workaround.",
+    (("ERROR: [youtube] ltcd1B8WyTM: The uploader has not made this video available in your country\n"
+     "This video is available in Japan.\nYou might want to use a VPN or a proxy server (with --proxy) to workaround."),
      "geo_blocked"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable. This video contains content from WMG, who has blocked it in your "
+    (YOUTUBE + "Video unavailable. This video contains content from WMG, who has blocked it in your "
      "country on copyright grounds", "geo_blocked"),
     ("ERROR: [x] 1: This video is not available from your location due to geo restriction", "geo_blocked"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Private video. Sign in if you've been granted access to this video. " + HINT,
+    (YOUTUBE + "Private video. Sign in if you've been granted access to this video. " + HINT,
      "private"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable. This video is private", "private"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Join this channel to get access to members-only content like this video.", "private"),
+    (YOUTUBE + "Video unavailable. This video is private", "private"),
+    (YOUTUBE + "Join this channel to get access to members-only content like this video.", "private"),
     ("ERROR: [vimeo] 1: This video is only available for registered users. " + HINT, "private"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable", "gone"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable. This video has been removed by the uploader", "gone"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable. This video is no longer available because the YouTube account "
+    (YOUTUBE + "Video unavailable", "gone"),
+    (YOUTUBE + "Video unavailable. This video has been removed by the uploader", "gone"),
+    (YOUTUBE + "Video unavailable. This video is no longer available because the YouTube account "
      "associated with this video has been terminated.", "gone"),
-    ("ERROR: [youtube] aaaaaaaaaaa: This video has been removed for violating YouTube's policy on hate speech", "gone"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Video unavailable. This video is no longer available due to a copyright claim by X",
+    (YOUTUBE + "This video has been removed for violating YouTube's policy on hate speech", "gone"),
+    (YOUTUBE + "Video unavailable. This video is no longer available due to a copyright claim by X",
      "gone"),
     ("ERROR: [generic] x: Unable to download webpage: HTTP Error 404: Not Found (caused by <HTTPError 404: Not Found>)",
      "gone"),
@@ -63,21 +64,21 @@ MESSAGES = [
     ("ERROR: unable to download video data: HTTP Error 403: Forbidden", "forbidden"),
     ("ERROR: \r[download] Got error: HTTP Error 404: Not Found. Giving up after 3 retries", "network"),
     ("ERROR: \r[download] Got error: 14671 bytes read, 14672 more expected. Giving up after 1 retries", "network"),
-    ("ERROR: [generic] x: Unable to download webpage: HTTPConnectionPool(host='a', port=1): Read timed out. "
-     "(read timeout=2.0)", "network"),
-    (f"ERROR: [generic] x: Unable to download webpage: HTTPConnection(host='a', port=1): {REFUSED} (caused by "
-     f"TransportError(\"HTTPConnection(host='a', port=1): {REFUSED}\"))", "network"),
-    ("ERROR: [youtube] NBMTc71yrpk: Unable to download API page: HTTPSConnection(host='www.youtube.com', port=443): "
-     "Failed to resolve 'www.youtube.com' ([Errno -2] Name or service not known)", "network"),
+    (("ERROR: [generic] x: Unable to download webpage: HTTPConnectionPool(host='a', port=1): Read timed out. "
+     "(read timeout=2.0)"), "network"),
+    ((f"ERROR: [generic] x: Unable to download webpage: HTTPConnection(host='a', port=1): {REFUSED} (caused by "
+     f"TransportError(\"HTTPConnection(host='a', port=1): {REFUSED}\"))"), "network"),
+    (("ERROR: [youtube] NBMTc71yrpk: Unable to download API page: HTTPSConnection(host='www.youtube.com', port=443): "
+     "Failed to resolve 'www.youtube.com' ([Errno -2] Name or service not known)"), "network"),
     ("ERROR: [x] 1: Unable to download webpage: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "network"),
     ("ERROR: Did not get any data blocks", "empty_file"),
     ("ERROR: The downloaded file is empty", "empty_file"),
     ("ERROR: Unsupported URL: https://example.org/private-video/login", "unsupported"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Requested format is not available. Use --list-formats for a list", "unsupported"),
+    (YOUTUBE + "Requested format is not available. Use --list-formats for a list", "unsupported"),
     ("ERROR: [x] private video: No video formats found!; please report this issue on  https://github.com/yt-dlp/yt-dlp",
      "unsupported"),
     ("ERROR: [x] 1: This video is DRM protected", "unsupported"),
-    ("ERROR: [youtube] aaaaaaaaaaa: Premieres in 3 hours", "unsupported"),
+    (YOUTUBE + "Premieres in 3 hours", "unsupported"),
 ]  # fmt: skip
 
 

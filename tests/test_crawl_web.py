@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import collections
-import http.server
 import re
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import imageio_ffmpeg
 import pytest
 
 from csg405 import table
@@ -22,120 +14,24 @@ from csg405.crawl import stage
 from csg405.errors import UserError
 from csg405.schema import Attempt, Video
 from tests.crawl_kit import QUICK, make_film, make_run
-
-TYPES = {".mp4": "video/mp4", ".html": "text/html", ".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t"}
-
-
-class Site(http.server.ThreadingHTTPServer):
-    """Serves a folder, and by name: `code<n>` that status, `cut...` half a body, `late...` nothing for long."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
-        self.requests: collections.Counter[str] = collections.Counter()
-        self.closing = threading.Event()
-        self.status: dict[str, int] = {}
-        self.before: Callable[[str], object] = lambda name: None
-
-    def handle_error(self, *_: object) -> None:
-        """A client that hung up, or was killed, is nothing to print."""
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{name}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Site
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        name = self.path.strip("/").partition("?")[0]
-        self.server.requests[name] += 1
-        self.server.before(name)
-        code = re.fullmatch(r"code(\d+)(-\d+)?", name)
-        status = int(code[1]) if code else self.server.status.get(name, 200)
-        file = self.server.folder / name.replace("cut-", "")
-        if name.startswith("late"):
-            self.server.closing.wait(5)
-            return
-        if status != 200 or not file.is_file():
-            self.send_error(status if status != 200 else 404)
-            return
-        body = file.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Type", TYPES[file.suffix])
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if name.startswith("cut-") else body)
+from tests.crawl_site import Site, crawl, leftovers, make_pages, serving
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    for number in range(4):
-        make_film(folder / f"film{number}.mp4", seed=number)
-    make_film(folder / "talk.mp4", seed=4)
-    (folder / "deep").mkdir()
-    (folder / "deep/film0.mp4").write_bytes((folder / "film1.mp4").read_bytes())
-    (folder / "text.mp4").write_text("this is no film\n" * 99)
-    (folder / "empty.mp4").touch()
-    (folder / "page.html").write_text("<title>A talk</title><video src='/talk.mp4'></video>")
-    (folder / "two.html").write_text(
-        "<title>Two</title><video src='/film2.mp4'></video><video src='/film3.mp4'></video>"
-    )
-    (folder / "plain.html").write_text("<title>Nothing</title><p>no film here</p>")
-    _make_hls(folder)
+    make_pages(folder)
     return folder
-
-
-def _make_hls(folder: Path) -> None:
-    """Pictures of two heights and the sound, each in its own playlist, as sites serve them."""
-    playlist = ["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"]
-    film = str(folder / "film3.mp4")
-    for name, options in (
-        ("sound", ["-map", "0:a", "-c", "copy"]),
-        ("low", ["-map", "0:v", "-c", "copy"]),
-        ("high", ["-map", "0:v", "-vf", "scale=128:96", "-c:v", "libx264", "-preset", "ultrafast"]),
-    ):
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", film, *options, *playlist]
-        subprocess.run([*command, str(folder / f"{name}.m3u8")], check=True)
-    lines = ["#EXTM3U", '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",DEFAULT=YES,URI="sound.m3u8"']
-    for name, size in (("low", "64x48"), ("high", "128x96")):
-        rate = 100_000 if name == "low" else 400_000
-        codecs = 'CODECS="avc1.64000a,mp4a.40.2"'
-        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH={rate},RESOLUTION={size},{codecs},AUDIO="a"', f"{name}.m3u8"]
-    (folder / "master.m3u8").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
 def site(pages: Path) -> Iterator[Site]:
-    server = Site(pages)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield server
-    server.closing.set()
-    server.shutdown()
-    server.server_close()
-
-
-def crawl(root: Path, site: Site, *names: str, **options: object) -> stage.CrawlResult:
-    listed = root / "list.txt"
-    listed.write_text("\n".join(site.url(name) for name in names) + "\n")
-    return stage.run(make_run(root, urls=listed, **{**QUICK, **options}))
+    with serving(pages) as server:
+        yield server
 
 
 def attempts(root: Path) -> list[Attempt]:
     return table.read(root / "manifests/t/attempts", Attempt)
-
-
-def leftovers(root: Path) -> list[Path]:
-    """Files below `work` that no row, stamp or lock accounts for."""
-    known = {row.path for row in table.read(root / "manifests/t/videos", Video)}
-    files = [path for path in (root / "work/t").rglob("*") if path.is_file()]
-    known |= {"work/t/.lock", "work/t/stages/crawl.json"}
-    return [path for path in files if str(path.relative_to(root)) not in known]
 
 
 def test_direct_address(tmp_path, site):
@@ -197,6 +93,7 @@ def test_no_format_within_the_height_is_unsupported(tmp_path, site):
         ("empty.mp4", "empty_file", "Did not get any data blocks"),
         ("plain.html", "unsupported", "Unsupported URL"),
         ("two.html", "unsupported", "a list of 2 videos"),
+        ("live.m3u8", "unsupported", "a live stream"),
     ],
 )
 def test_failure_is_a_row_with_its_cause(tmp_path, site, name, status, detail):
@@ -341,58 +238,3 @@ def test_two_addresses_of_one_failing_video_are_tried_once(tmp_path):
     assert (row.video_id, row.source, row.status) == ("youtube.NBMTc71yrpk", forms[0], "network")
     assert [(tried.source, tried.video_id) for tried in attempts(tmp_path)] == [(form, row.video_id) for form in forms]
     assert attempts(tmp_path)[1].detail == f"the same video as {forms[0]}"
-
-
-def _killed_once(root: Path, kind: str, source: Path, ready: Callable[[], bool]) -> None:
-    """Crawl in another process, and kill it when `ready`."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.crawl_kit", str(root), kind, str(source)])
-    try:
-        deadline = time.monotonic() + 60
-        while not ready():
-            assert process.poll() is None, "the crawl ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("moment", ["film1.mp4", "film2.mp4", "sound1.ts", "page.html"])
-def test_killed_crawl_of_addresses_goes_on(tmp_path, site, moment):
-    names = ["film0.mp4", "film1.mp4", "nothing.mp4", "film2.mp4", "master.m3u8", "text.mp4", "page.html"]
-    (tmp_path / "whole").mkdir()
-    wanted = crawl(tmp_path / "whole", site, *names).videos
-    site.requests.clear()
-    root = tmp_path / "killed"
-    root.mkdir()
-    reached = threading.Event()
-    site.before = lambda name: (reached.set(), site.closing.wait(1)) if name == moment else None
-    _killed_once(root, "urls", tmp_path / "whole/list.txt", reached.is_set)
-    saved = table.read(root / "manifests/t/videos", Video)
-    at_hand = [row.source for row in saved if row.status == "ok"]
-    assert saved == list(wanted[: len(saved)])
-    assert not (root / "work/t/stages/crawl.json").exists()
-    site.requests.clear()
-    site.before = lambda name: None
-    assert crawl(root, site, *names).videos == wanted
-    assert not {site.url(name) for name in site.requests} & set(at_hand)
-    assert leftovers(root) == []
-    for row in wanted:
-        if row.path:
-            assert (root / row.path).read_bytes() == (tmp_path / "whole" / row.path).read_bytes()
-
-
-@pytest.mark.long
-def test_killed_crawl_of_a_folder_goes_on(tmp_path):
-    for number in range(120):
-        make_film(tmp_path / f"films/{number:03d}.mp4", seed=number, seconds=0.2)
-    wanted = stage.run(make_run(tmp_path / "whole", folder=tmp_path / "films")).videos
-    root = tmp_path / "killed"
-    _killed_once(root, "folder", tmp_path / "films", lambda: any((root / "manifests").rglob("part-*.parquet")))
-    saved = table.read(root / "manifests/t/videos", Video)
-    assert 0 < len(saved) < len(wanted)
-    result = stage.run(make_run(root, folder=tmp_path / "films"))
-    assert result.videos == wanted
-    assert result.whole == len(saved)
-    assert not list(root.rglob(".*.tmp*"))

@@ -24,11 +24,14 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
 
+OWN = "Multiple readback operations"
+"""Chromium's advice to a page that reads its canvas often, as these tests do and the page does not."""
+
 CLIP = report_run.CUT[0]
 SIDES = {
-    # The colours of the skeleton, as the page draws them: red, green, blue.
-    keypoints.LEFT_WRIST: (0x56, 0xB4, 0xE9),
-    keypoints.RIGHT_WRIST: (0xF3, 0x9C, 0x12),
+    # The colours in which the page draws an arm and, over it, its hand: red, green, blue.
+    keypoints.LEFT_WRIST: ((0x56, 0xB4, 0xE9), (0x8B, 0xE0, 0xFF)),
+    keypoints.RIGHT_WRIST: ((0xF3, 0x9C, 0x12), (0xFF, 0xD9, 0x66)),
 }
 
 
@@ -55,7 +58,7 @@ def page(browser: Any, index: Path) -> Iterator[Any]:
     """The page at the size of a laptop. Whatever it logs, or asks for from elsewhere, fails the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     seen: list[str] = []
-    page.on("console", lambda message: seen.append(f"console: {message.text}"))
+    page.on("console", lambda message: None if OWN in message.text else seen.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: seen.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
@@ -94,11 +97,20 @@ def seek(page: Any, found: Any, frame: int) -> None:
 
 def picture(found: Any) -> np.ndarray:
     """[side, side, 3] RGB: what is on the screen where the clip plays."""
+    # What was drawn last reaches the screen with the next frame but one.
+    found.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     png = found.locator(".stage").screenshot()
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def overlay(found: Any, x: float, y: float, reach: int = 3) -> np.ndarray:
+def centre(found: Any, mask: np.ndarray) -> np.ndarray:
+    """[2]: x, y of the middle of a mask of the screen, in pixels of the clip."""
+    box = found.locator(".stage").bounding_box()
+    corner = np.array([box["x"] % 1, box["y"] % 1])
+    return (np.argwhere(mask).mean(0)[::-1] + 0.5 - corner) * report_run.SIZE_PX / box["width"] - 0.5
+
+
+def overlay(found: Any, x: float, y: float, reach: int = 1) -> np.ndarray:
     """[n, 4] RGBA of the skeleton's canvas around a place given in pixels of the clip."""
     values = found.locator("canvas").evaluate(
         """(canvas, [x, y, size, reach]) => { const scale = canvas.width / size;
@@ -117,23 +129,21 @@ def near(pixels: np.ndarray, colour: tuple[int, int, int], *, within: float = 25
 def test_the_skeleton_lies_on_the_picture(page: Any, frame: int) -> None:
     found = card(page)
     seek(page, found, frame)
-    for point, colour in SIDES.items():
-        x, y = report_run.places(frame)[point]
-        drawn = overlay(found, x, y)
-        assert near(drawn, colour).mean() > 0.3, f"the joint of point {point} is not where it belongs"
+    for point, (arm, hand) in SIDES.items():
+        drawn = overlay(found, *report_run.places(frame)[point])
+        assert (near(drawn, arm) | near(drawn, hand)).mean() > 0.7, (
+            f"the joint of point {point} is not where it belongs"
+        )
         assert (overlay(found, 480, 40) == 0).all(), "something is drawn where nobody is"
 
     page.locator("#show-skeleton").uncheck()
     assert (overlay(found, *report_run.places(frame)[keypoints.LEFT_WRIST]) == 0).all()
     shown = picture(found)
-    scale = shown.shape[0] / report_run.SIZE_PX
     for point in SIDES:
-        on_disc = np.argwhere(near(shown, report_run.COLOURS[point], within=70))
-        seen = on_disc.mean(0)[::-1] / scale - 0.5
-        # One frame moves a mark by 7 to 11 px: a picture of another frame would be noticed.
-        assert np.abs(seen - report_run.places(frame)[point]).max() < 3, (
-            f"frame {frame} is not the picture on the screen"
-        )
+        seen = centre(found, near(shown, report_run.COLOURS[point], within=70))
+        away = np.abs(seen - report_run.places(frame)[point]).max()
+        # From one frame to the next a mark moves by 7 to 11 px.
+        assert away < 2, f"the picture on the screen is not that of frame {frame}"
 
 
 def test_the_skeleton_follows_while_the_clip_plays(page: Any) -> None:
@@ -157,7 +167,7 @@ def test_the_skeleton_follows_while_the_clip_plays(page: Any) -> None:
 
 def test_slow_motion_and_sound_reach_the_clip(page: Any) -> None:
     found = card(page)
-    page.get_by_text("¼×").click()
+    page.locator("input[name=speed][value='0.25']").check()
     page.locator("#with-sound").uncheck()
     found.get_by_role("button", name="Play").click()
     state = found.locator("video").evaluate("video => [video.playbackRate, video.muted, video.paused]")
@@ -238,8 +248,8 @@ def test_no_width_scrolls_sideways(browser: Any, index: Path, width: int, scheme
 
 def test_text_stands_out_from_its_ground(browser: Any, index: Path) -> None:
     """WCAG's contrast of at least 4.5 for the colours of text on the grounds on which they stand."""
-    pairs = [("ink", "paper"), ("soft", "paper"), ("soft", "card"), ("soft", "shade"), ("good", "card"), ("bad", "bad-tint"),
-             ("review", "review-tint"), ("bad", "card")]  # fmt: skip
+    pairs = [("ink", "paper"), ("soft", "paper"), ("soft", "card"), ("soft", "shade"), ("good", "card"),
+             ("bad", "card"), ("bad", "bad-tint"), ("review", "review-tint")]  # fmt: skip
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
         page.goto(index.as_uri())

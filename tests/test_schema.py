@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from csg405 import schema, schema_docs
+from csg405.arrow import arrow_schema
 from csg405.schema import Record, Refusal, Shot, column
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +43,7 @@ def test_the_generator_writes_what_is_missing_and_removes_what_is_not_a_table(tm
 def test_every_record_is_frozen_and_says_what_its_fields_mean(record: type[Record]):
     assert typing.cast(typing.Any, record).__dataclass_params__.frozen
     assert record.__doc__
-    assert schema.arrow_schema(record).names == [field.name for field in dataclasses.fields(record)]
+    assert arrow_schema(record).names == [field.name for field in dataclasses.fields(record)]
     for field in dataclasses.fields(record):
         assert field.metadata["meaning"], f"{record.__name__}.{field.name} has no meaning"
         assert "|" not in field.metadata["meaning"], "a bar would break the table in docs/tables.md"
@@ -85,7 +86,7 @@ def test_every_json_schema_is_one(record: type[Record]):
 
 def test_missing_values_are_said_alike_in_arrow_and_json():
     for record in RECORDS:
-        arrow = schema.arrow_schema(record)
+        arrow = arrow_schema(record)
         for name, facts in schema_docs.json_schema(record)["properties"].items():
             assert arrow.field(name).nullable == ("null" in facts["type"])
 
@@ -99,7 +100,7 @@ def test_a_field_without_an_arrow_type_is_refused():
     # The annotation is text here, as everywhere; give the hint that it stands for.
     Odd.__annotations__["when"] = complex
     with pytest.raises(TypeError, match=r"Odd\.when: no Arrow type"):
-        schema.arrow_schema(Odd)
+        arrow_schema(Odd)
     with pytest.raises(TypeError, match=r"Odd\.when: no JSON type"):
         schema_docs.json_schema(Odd)
 

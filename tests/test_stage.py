@@ -6,19 +6,38 @@ import dataclasses
 import hashlib
 import json
 import typing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from csg405 import engine, schema_docs, stage, table
 from csg405.config import EngineSettings
+from csg405.engine import Outcome, Worker
 from csg405.errors import UserError
+from csg405.operator import Resources
 from csg405.run import Run
 from csg405.schema import Clip, Decision, Record, Verdict, Video
 from tests.items import clip, video
 
+T = typing.TypeVar("T")
+
 MEASURES = [record for record in schema_docs.records() if record.TABLE.startswith("measures/")]
 LOCAL = engine.make(EngineSettings(workers=2), kind="local", device="cpu")
+
+
+class Here:
+    """An engine without processes, for tests that are not about them."""
+
+    def map(
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+    ) -> Iterator[Outcome[T]]:
+        worker = make_worker()
+        for shard in shards:
+            yield engine.attempt(lambda: worker, shard)
+
+
+HERE = Here()
 
 
 def measured(record: type[Record], clip_id: str) -> Record:
@@ -77,34 +96,34 @@ def test_all_shards_are_made_once_and_then_never_again(tmp_path: Path):
     facts = json.loads(run.stamp("filter").read_text())
     assert (facts["stage"], facts["shards"], facts["made"]) == ("filter", 3, 3)
     before = digests(tmp_path)
-    second = stage.run(opened(tmp_path), "filter", LOCAL)
+    second = stage.run(opened(tmp_path), "filter", HERE)
     assert (second.done, second.fresh) == (0, 3)
     assert digests(tmp_path) == before
 
 
 def test_a_changed_threshold_makes_all_shards_anew_and_back_again(tmp_path: Path):
-    stage.run(opened(tmp_path), "filter", LOCAL)
+    stage.run(opened(tmp_path), "filter", HERE)
     before = digests(tmp_path)
     changed = opened(tmp_path, "filter.criteria.duration.at_least=14")
-    assert stage.run(changed, "filter", LOCAL).done == 3
+    assert stage.run(changed, "filter", HERE).done == 3
     verdicts = table.read(changed.folders.table(Verdict), Verdict)
     assert all("duration" in verdict.reasons for verdict in verdicts)
-    assert stage.run(opened(tmp_path), "filter", LOCAL).done == 3
+    assert stage.run(opened(tmp_path), "filter", HERE).done == 3
     assert digests(tmp_path) == before
 
 
 def test_another_number_of_workers_makes_nothing_anew(tmp_path: Path):
-    stage.run(opened(tmp_path), "filter", LOCAL)
-    again = stage.run(opened(tmp_path, "engine.workers=1", "engine.deadline_s=5"), "filter", LOCAL)
+    stage.run(opened(tmp_path), "filter", HERE)
+    again = stage.run(opened(tmp_path, "engine.workers=1", "engine.deadline_s=5"), "filter", HERE)
     assert (again.done, again.fresh) == (0, 3)
 
 
 def test_a_changed_part_makes_its_own_shard_anew(tmp_path: Path):
     run = opened(tmp_path)
-    stage.run(run, "filter", LOCAL)
+    stage.run(run, "filter", HERE)
     before = digests(tmp_path)
     write_shard(run, "00001", clips_of("file.b")[:1])
-    result = stage.run(opened(tmp_path), "filter", LOCAL)
+    result = stage.run(opened(tmp_path), "filter", HERE)
     assert (result.done, result.fresh) == (1, 2)
     changed = {path for path, digest in digests(tmp_path).items() if before[path] != digest}
     assert {Path(path).name for path in changed} == {"part-00001.parquet"}
@@ -112,14 +131,14 @@ def test_a_changed_part_makes_its_own_shard_anew(tmp_path: Path):
 
 
 def test_one_more_video_touches_nothing_else_and_one_less_takes_its_rows_away(tmp_path: Path):
-    stage.run(opened(tmp_path), "filter", LOCAL)
+    stage.run(opened(tmp_path), "filter", HERE)
     before = digests(tmp_path)
     grown = opened(tmp_path, names=("file.a", "file.b", "file.c", "file.d"))
-    assert stage.run(grown, "filter", LOCAL).done == 1
+    assert stage.run(grown, "filter", HERE).done == 1
     after = digests(tmp_path)
     assert {path for path in before if after[path] != before[path]} == {"manifests/films/videos/part-00000.parquet"}
     shrunk = opened(tmp_path, names=("file.b", "file.c", "file.d"))
-    result = stage.run(shrunk, "filter", LOCAL)
+    result = stage.run(shrunk, "filter", HERE)
     assert (result.done, result.fresh) == (0, 3)
     assert [path.name for path in table.parts(shrunk.folders.table(Verdict))] == [
         f"part-0000{number}.parquet" for number in (1, 2, 3)
@@ -142,14 +161,14 @@ def test_a_shard_that_fails_costs_itself(tmp_path: Path):
         "part-00002.parquet",
     ]
     broken.write_bytes(whole)
-    mended = stage.run(run, "filter", LOCAL)
+    mended = stage.run(run, "filter", HERE)
     assert (mended.done, mended.fresh, mended.failures) == (1, 2, [])
     assert run.stamp("filter").exists()
 
 
 def test_a_criterion_without_a_measure_fails_with_one_line(tmp_path: Path):
     run = opened(tmp_path, "filter.criteria.motion.measure=skeleton.movement", names=("file.a",))
-    (failure,) = stage.run(run, "filter", LOCAL).failures
+    (failure,) = stage.run(run, "filter", HERE).failures
     assert failure.error.startswith("criterion motion: no measure 'skeleton.movement'; there are ")
     assert failure.log.read_text() == failure.error
 
@@ -158,7 +177,7 @@ def test_a_missing_part_names_the_file(tmp_path: Path):
     run = opened(tmp_path)
     table.part_path(run.folders.table(Clip), "00002").unlink()
     with pytest.raises(UserError, match=r"clips/part-00002\.parquet is missing; run the stage that makes it first"):
-        stage.run(run, "filter", LOCAL)
+        stage.run(run, "filter", HERE)
 
 
 def test_what_a_killed_program_left_behind_is_removed(tmp_path: Path):
@@ -166,5 +185,5 @@ def test_what_a_killed_program_left_behind_is_removed(tmp_path: Path):
     left = run.folders.table(Verdict) / ".part-00000.parquet.x1y2.tmp.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"PAR1 half")
-    stage.run(run, "filter", LOCAL)
+    stage.run(run, "filter", HERE)
     assert not left.exists()

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from csg405 import table
+from csg405.arrow import arrow_schema
 from csg405.operator import MEASURES
 from csg405.report import histogram, words
 from csg405.report.histogram import Histogram
 from csg405.run import Folders
-from csg405.schema import Clip, Decision, Record, Release, Video, arrow_schema
+from csg405.schema import Clip, Decision, Record, Release, Video
 
 SPLITS = ("train", "validation", "test")
 

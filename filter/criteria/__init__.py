@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 
 from csg405.config import Settings
 from csg405.errors import UserError
@@ -40,6 +40,12 @@ class Criterion(Settings):
     on_fail: Literal["drop", "review", "off"] = Field("drop", description="what a failure does")
     why: str = Field(description="what the criterion is for")
     source: str = Field(description="where the thresholds come from")
+
+    @field_validator("on_fail", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        """YAML takes a bare `off` for false."""
+        return "off" if value is False else value
 
     def passes(self, value: float | None) -> bool:
         """Whether a value lies within the thresholds; a missing one does not."""

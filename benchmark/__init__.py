@@ -1,0 +1,1 @@
+"""The benchmark on released datasets. It reads a release and nothing else."""

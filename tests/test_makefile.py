@@ -1,0 +1,103 @@
+"""The Makefile: what its targets would run, and what `clean` refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sources import ROOT
+
+TARGETS = ["help", "setup", "crawl", "annotate", "filter", "postprocess", "report", "all", "test", "test-long", "lint",
+           "doctor", "clean"]  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile alone, beside folders named like its targets and an environment that counts as ready."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("crawl", "annotate", "filter", "postprocess", "work/films", "manifests/films", "manifests/schema"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def make(folder: Path, *words: str, status: int = 0, **variables: str) -> str:
+    kept = {key: value for key, value in os.environ.items() if key not in {"RUN", "CONFIG", "MAKEFLAGS", "MAKELEVEL"}}
+    done = subprocess.run(
+        ["make", *words], cwd=folder, env={**kept, **variables}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_help_is_the_default_and_lists_every_target(checkout: Path):
+    words = make(checkout)
+    assert words == make(checkout, "help")
+    assert re.findall(r"^  make ([a-z-]+) +\S", words, re.MULTILINE) == TARGETS
+
+
+def test_every_target_is_phony(checkout: Path):
+    database = make(checkout, "-pn")
+    phony = next(line for line in database.splitlines() if line.startswith(".PHONY:"))
+    assert sorted(phony.split()[1:]) == sorted(TARGETS)
+
+
+def test_variables_become_options(checkout: Path):
+    words = make(checkout, "-n", "annotate", "CONFIG=mine/films.yaml", "SET=a.b=c d.e=[1,2]", "ENGINE=ray", "WORKERS=3")
+    line = next(line for line in words.splitlines() if line.startswith(".venv/bin/csg405"))
+    assert line.split() == [
+        ".venv/bin/csg405", "annotate", "--run", "'films'", "--config", "'mine/films.yaml'", "--engine", "'ray'",
+        "--workers", "'3'", "--set", "'a.b=c'", "--set", "'d.e=[1,2]'",
+    ]  # fmt: skip
+    assert "-e '.[cpu,ray]'" in words
+
+
+def test_all_runs_the_stages_in_order(checkout: Path):
+    words = make(checkout, "-n", "-j4", "all", "RUN=films")
+    assert re.findall(r"^\.venv/bin/csg405 (\w+)", words, re.MULTILINE) == TARGETS[2:7]
+
+
+def test_a_stage_installs_no_development_tools_and_the_tests_do(checkout: Path):
+    assert "-e '.[cpu]'" in make(checkout, "-n", "crawl")
+    assert "-e '.[cpu,dev,hub,ray]'" in make(checkout, "-n", "test")
+    assert "-e '.[cpu,dev,hub,ray]'" in make(checkout, "-n", "lint")
+
+
+def test_a_gpu_brings_its_own_onnxruntime_and_keeps_the_other_out(checkout: Path):
+    words = make(checkout, "-n", "crawl", "DEVICE=cuda")
+    assert "-e '.[gpu]'" in words
+    assert "onnxruntime ; sys_platform == 'never'" in words
+    assert "--set 'device=cuda'" in words
+    assert "sys_platform" not in make(checkout, "-n", "crawl")
+
+
+def test_find_links_of_pip_are_given_to_uv(checkout: Path):
+    show = ("--eval", "show: ; @echo $$UV_FIND_LINKS", "show")
+    assert make(checkout, *show, PIP_FIND_LINKS="wheels").strip() == "wheels"
+    assert make(checkout, *show, PIP_FIND_LINKS="wheels", UV_FIND_LINKS="others").strip() == "others"
+
+
+def test_clean_wants_a_run_and_removes_nothing_else(checkout: Path):
+    assert "say which run" in make(checkout, "clean", status=2)
+    for name in ("", ".", "..", "../films", "films/..", "schema", "*", "films x"):
+        make(checkout, "clean", f"RUN={name}", status=2)
+    assert (checkout / "work" / "films").is_dir()
+    assert (checkout / "manifests" / "schema").is_dir()
+    make(checkout, "clean", "RUN=films")
+    assert not (checkout / "work" / "films").exists()
+    assert not (checkout / "manifests" / "films").exists()
+    assert (checkout / "manifests" / "schema").is_dir()
+    assert (checkout / "crawl").is_dir()
+
+
+def test_a_python_that_is_too_old_or_new_is_named(checkout: Path):
+    stub = checkout / "python"
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    assert "is not Python 3.11 or 3.12" in make(checkout, "setup", f"PYTHON={stub}", status=2)
+    assert not (checkout / ".venv").exists()
