@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from csg405 import media
@@ -112,7 +111,9 @@ class Operator:
             found.cuts.extend(
                 cut.frame_num for cut in cutter.process_frame(FrameTimecode(number, fps), small[..., ::-1].copy())
             )
-            luma = _luma(resize(small, max(1, small.shape[1] * _CHANGE_PX // small.shape[0]), _CHANGE_PX))
+            luma = resize(_luma(small), max(1, small.shape[1] * _CHANGE_PX // small.shape[0]), _CHANGE_PX).astype(
+                np.int16
+            )
             if before is not None:
                 change = max(change, float(np.abs(luma - before).mean()))
             before = luma
@@ -150,8 +151,8 @@ def _small_height(video: Video) -> int:
     return max(1, min(height, round(height * _SMALL_PX / max(width, height))))
 
 
-def _luma(image: Image) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
+def _luma(image: Image) -> Image:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _shots(video_id: str, found: _Pass) -> Iterator[Shot]:
@@ -166,15 +167,15 @@ def _shots(video_id: str, found: _Pass) -> Iterator[Shot]:
 def _stat(image: Image, boxes: FloatArray, video_id: str, time_s: float, change: float) -> FrameStat:
     luma = _luma(image)
     x1, y1, x2, y2 = (round(float(value)) for value in boxes[0]) if len(boxes) else (0, 0, luma.shape[1], luma.shape[0])
-    person = image[y1:y2, x1:x2]
-    if min(person.shape[:2]) < 2:
-        person = image
+    person = luma[y1:y2, x1:x2]
+    if min(person.shape) < 2:
+        person = luma
     width = max(1, round(person.shape[1] * _SHARPNESS_PX / person.shape[0]))
     low, high = np.percentile(luma[::4, ::4], [5, 95])
     return FrameStat(
         video_id=video_id,
         time_s=time_s,
-        sharpness=float(cv2.Laplacian(_luma(resize(person, width, _SHARPNESS_PX)), cv2.CV_32F).var()),
+        sharpness=float(cv2.Laplacian(resize(person, width, _SHARPNESS_PX), cv2.CV_32F).var()),
         luma_mean=float(luma.mean()),
         luma_low=float(low),
         luma_high=float(high),

@@ -116,7 +116,8 @@ def square(needed: Box, wanted: Box, width: int, height: int, config: Config) ->
     """
     least = float((needed[2:] - needed[:2]).max())
     ideal = float((wanted[2:] - wanted[:2]).max()) * (1 + 2 * config.margin)
-    side = max(min(ideal, max(least, min(width, height))), config.min_side_px)
+    room = min(width, height) // 2 * 2
+    side = max(min(ideal, max(least, room)), config.min_side_px)
     side = int(-(-side // 2) * 2)
     x, y = (
         _place(float(wanted[axis] + wanted[axis + 2]) / 2, (needed[axis], needed[axis + 2]), side, size)

@@ -90,9 +90,7 @@ def test_released_keypoints_map_back_to_the_pose_table(real: Path) -> None:
         back = kp.from_crop(
             points, x_px=row.crop_x_px, y_px=row.crop_y_px, side_px=row.crop_side_px, size_px=row.size_px
         )
-        np.testing.assert_allclose(
-            back.ravel(), np.asarray(poses.loc[row.clip_id].keypoints_px), atol=0.1
-        )
+        np.testing.assert_allclose(back.ravel(), np.asarray(poses.loc[row.clip_id].keypoints_px), atol=0.1)
 
 
 def test_the_skeleton_lies_on_the_man(real: Path) -> None:

@@ -165,6 +165,16 @@ def test_the_skeleton_follows_while_the_clip_plays(page: Any) -> None:
     assert len({frame for frame, _ in seen}) > 5
 
 
+def test_a_browser_that_does_not_tell_its_frames_shows_the_right_one(page: Any) -> None:
+    page.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback")
+    page.reload()
+    found = card(page)
+    seek(page, found, 17)
+    assert overlay(found, *report_run.places(17)[keypoints.LEFT_WRIST]).any()
+    found.get_by_role("button", name="Play").click()
+    page.wait_for_function("card => Number(card.querySelector('input').value) > 25", arg=found.element_handle())
+
+
 def test_slow_motion_and_sound_reach_the_clip(page: Any) -> None:
     found = card(page)
     page.locator("input[name=speed][value='0.25']").check()

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from csg405 import table
+from csg405.progress import Progress
 from csg405.report import gallery, histogram, refusals, summary, words
 from csg405.report.config import Config
 from csg405.run import Folders, Run
@@ -53,23 +54,25 @@ def build(run: Run) -> Path:
 
 
 def _fill(folder: Path, folders: Folders, config: Config) -> None:
-    videos = table.read(folders.table(Video), Video)
-    verdicts = summary.read(folders, Verdict, _VERDICT_COLUMNS)
-    cards = gallery.fill(folder, folders, {video.video_id: video for video in videos}, verdicts, most=config.clips)
-    reasons, sources = gallery.names_in(cards)
-    page = {
-        "run": folders.name,
-        "date": newest_stamp(folders),
-        "totals": summary.totals(folders, videos, verdicts),
-        "refused": refusals.group(videos, table.read(folders.table(Refusal), Refusal)),
-        "criteria": summary.criteria(folders, verdicts, bins=config.bins),
-        "measures": summary.measures(folders, bins=config.bins),
-        "cards": cards,
-        "reasons": reasons,
-        "sources": sources,
-        "skeleton": gallery.skeleton(),
-        "score_threshold": config.score_threshold,
-    }
+    with Progress("report", total=4, unit="sections") as progress:
+        videos = table.read(folders.table(Video), Video)
+        verdicts = summary.read(folders, Verdict, _VERDICT_COLUMNS)
+        page: dict[str, object] = {
+            "run": folders.name,
+            "date": newest_stamp(folders),
+            "totals": summary.totals(folders, videos, verdicts),
+            "refused": refusals.group(videos, table.read(folders.table(Refusal), Refusal)),
+        }
+        progress.advance()
+        page["criteria"] = summary.criteria(folders, verdicts, bins=config.bins)
+        progress.advance()
+        page["measures"] = summary.measures(folders, bins=config.bins)
+        progress.advance()
+        by_id = {video.video_id: video for video in videos}
+        page["cards"] = cards = gallery.fill(folder, folders, by_id, verdicts, most=config.clips)
+        page["reasons"], page["sources"] = gallery.names_in(cards)
+        page["skeleton"], page["score_threshold"] = gallery.skeleton(), config.score_threshold
+        progress.advance()
     html = _environment().get_template("page.html.j2").render(page)
     (folder / "index.html").write_text(html, encoding="utf-8")
     for name in ("style.css", "player.js"):

@@ -65,7 +65,7 @@ def _model() -> type[Settings]:
         }
         model = create_model(f"Criterion_{path.stem}", __base__=Criterion, **keys)
         fields[path.stem] = (model, model.model_validate({}))
-    return create_model("Criteria", __base__=Settings, **fields)
+    return create_model("Criteria", __base__=Settings, __doc__="Every criterion, by its name.", **fields)
 
 
 Config = _model()
