@@ -45,8 +45,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-copyts", "-i", source, "-t", str(seconds)]
         subprocess.run([*command, "-map", "0", "-c", "copy", target], check=True)
     models = SHARED / "models"
-    sets = ["crawl.folder=films", f"annotate.pose.detector={models / 'yolox_nano.onnx'}",
-            f"annotate.pose.pose={models / 'mp_wholebody_simcc_256x192.onnx'}", "annotate.pose.channels=bgr"]  # fmt: skip
+    sets = [
+        "crawl.folder=films",
+        f"annotate.pose.detector={models / 'yolox_nano.onnx'}",
+        f"annotate.pose.pose={models / 'mp_wholebody_simcc_256x192.onnx'}",
+        "annotate.pose.channels=bgr",
+    ]
     words = [word for text in sets for word in ("--set", text)]
     for stage in STAGES:
         csg405(root, stage, "--run", "real", "--config", "folder", *words)

@@ -45,8 +45,8 @@ class Estimator:
         if not fixed or not _is_simcc(session, sizes):
             raise UserError(
                 f"pose network: {path} has {', '.join(map(shape_of, session.get_inputs()))} -> "
-                f"{', '.join(map(shape_of, session.get_outputs()))}; wanted RTMPose's whole-body SimCC: [N, 3, H, W] -> "
-                "[N, 133, 2 W], [N, 133, 2 H]"
+                f"{', '.join(map(shape_of, session.get_outputs()))}; wanted RTMPose's whole-body SimCC: "
+                "[N, 3, H, W] -> [N, 133, 2 W], [N, 133, 2 H]"
             )
         self.channels = channels
         self.score_scale = score_scale
