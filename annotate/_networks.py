@@ -33,7 +33,12 @@ def detector_of(config: Config, *, device: str, score_threshold: float) -> Detec
     """The person detector."""
     from csg405.pose import Detector
 
-    return Detector(detector_file(config), device=device, score_threshold=score_threshold)
+    return Detector(
+        detector_file(config),
+        device=device,
+        score_threshold=score_threshold,
+        free_size=weights.MODES[config.mode][0].input_size,
+    )
 
 
 def estimator_of(config: Config, *, device: str) -> Estimator:
@@ -49,4 +54,5 @@ def estimator_of(config: Config, *, device: str) -> Estimator:
         device=device,
         batch=config.batch,
         score_scale=config.score_scale or weights.SCORE_SCALE.get(network.name if published else path.stem, 1.0),
+        free_size=network.input_size if published else None,
     )

@@ -82,11 +82,11 @@ class Operator:
     def _cut(self, source: Path, clip: Clip, crop: Crop, *, path: Path, audio: Path) -> None:
         samples = media.sound(source, start_ms=clip.start_ms, n_samples=SAMPLES_PER_FRAME * clip.n_frames)
         sound = np.rint(np.clip(samples, -1, 1) * np.iinfo(np.int16).max).astype(np.int16)
-        write_sound(audio, sound)
         media.write_clip(
             path, self._pictures(source, clip, crop), sound, size_px=self.config.size_px, crf=self.config.crf,
             preset=self.config.preset,
         )  # fmt: skip
+        write_sound(audio, sound)
 
     def _pictures(self, source: Path, clip: Clip, crop: Crop) -> Iterator[Image]:
         for image in media.frames_on_clock(source, start_ms=clip.start_ms, n_frames=clip.n_frames):

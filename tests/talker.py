@@ -44,10 +44,21 @@ WIDTH, HEIGHT, FPS = 640, 480, 25
 
 
 @functools.cache
-def speech(text: str) -> np.ndarray:
-    """Text spoken by espeak-ng: float mono at 16 kHz. Skips the test where the library is missing."""
+def _espeak() -> tuple[ctypes.CDLL, int]:
+    """The library, started once: a second start in one process garbles what it says; and its sampling rate, Hz."""
     loader = pytest.importorskip("espeakng_loader", reason="espeakng-loader is not installed")
     library = ctypes.CDLL(str(loader.get_library_path()))
+    synchronous = 2
+    rate_hz = library.espeak_Initialize(synchronous, 0, str(loader.get_data_path()).encode(), 0)
+    assert rate_hz > 0
+    assert library.espeak_SetVoiceByName(b"en") == 0
+    return library, rate_hz
+
+
+@functools.cache
+def speech(text: str) -> np.ndarray:
+    """Text spoken by espeak-ng: float mono at 16 kHz. Skips the test where the library is missing."""
+    library, rate_hz = _espeak()
     blocks: list[bytes] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -56,12 +67,9 @@ def speech(text: str) -> np.ndarray:
             blocks.append(ctypes.string_at(samples, count * 2))
         return 0
 
-    synchronous, utf8 = 2, 1
-    rate_hz = library.espeak_Initialize(synchronous, 0, str(loader.get_data_path()).encode(), 0)
-    assert rate_hz > 0
-    library.espeak_SetSynthCallback(receive)
-    library.espeak_SetVoiceByName(b"en")
+    utf8 = 1
     data = text.encode()
+    library.espeak_SetSynthCallback(receive)
     assert library.espeak_Synth(data, len(data) + 1, 0, 0, 0, utf8, None, None) == 0
     pcm = np.frombuffer(b"".join(blocks), np.int16).astype(np.float32) / 32768
     wanted = np.arange(0, len(pcm), rate_hz / RATE_HZ)

@@ -110,11 +110,20 @@ def test_the_larger_of_two_persons_is_the_main_one_and_the_other_has_what_time_r
     assert [(clip.track, clip.start_ms, clip.end_ms) for clip in clips] == [(1, 300, 7700), (0, 8300, 19180)]
 
 
-def test_long_speech_is_cut_at_its_longest_pause_that_leaves_both_sides_long_enough() -> None:
-    # The pause at 2 s is the longest but leaves 2 s; of the others the one at 12 s is longer.
-    spoken = speech((0, 2), (3.5, 9), (9.3, 12), (12.6, 20))
-    clips, _ = find(shot(-1, 25), *seen(-1, 25), *spoken)
-    assert spans(clips) == [(0 - 200, 12200), (12400, 20200)]
+@pytest.mark.parametrize(
+    ("spoken", "wanted"),
+    [
+        # The pause at 2 s is the longest but leaves 2 s before it; of the others the one at 12 s is longer.
+        (((0, 2), (3.5, 9), (9.3, 12), (12.6, 20)), [(-200, 12200), (12400, 20200)]),
+        # The same turned round: the pause at 16.5 s leaves 2 s after it.
+        (((0, 7.4), (8, 10.7), (11, 16.5), (18, 20)), [(-200, 7600), (7800, 20200)]),
+    ],
+)
+def test_long_speech_is_cut_at_its_longest_pause_that_leaves_both_sides_long_enough(
+    spoken: tuple[tuple[float, float], ...], wanted: list[tuple[int, int]]
+) -> None:
+    clips, _ = find(shot(-1, 25), *seen(-1, 25), *speech(*spoken))
+    assert spans(clips) == wanted
 
 
 def test_long_speech_without_a_pause_is_cut_into_equal_parts() -> None:

@@ -193,3 +193,8 @@ def test_every_wrong_key_is_told_at_once() -> None:
     with pytest.raises(UserError) as raised:
         settle("filter.criteria.speech.at_least=high", "annotate.pose.batch=0", "nonsense=1")
     assert len(str(raised.value).splitlines()) == 4
+
+
+def test_thresholds_that_no_clip_could_pass_are_refused() -> None:
+    with pytest.raises(UserError, match="duration: value error, at_least 20 is above at_most 15"):
+        validate(Config, {"duration": {"at_least": 20}}, where="test")

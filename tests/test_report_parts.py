@@ -139,3 +139,11 @@ def test_times_within_a_video(ms: int, text: str) -> None:
 )
 def test_shares_are_never_rounded_to_nothing_or_all(share: float, text: str) -> None:
     assert words.percent(share) == text
+
+
+def test_fractions_that_happen_to_be_whole_stay_on_their_side_of_the_threshold() -> None:
+    """Nobody else in any clip: the bar at 0 must not reach across "at most 0.1"."""
+    drawing = histogram.draw(np.zeros(3), np.ones(3, bool), at_most=[0.1], bins=40)
+    assert drawing is not None
+    (bar,) = drawing.bars
+    assert bar.x + bar.width < drawing.lines[0].x

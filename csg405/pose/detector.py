@@ -23,9 +23,6 @@ _BOX = 5
 _STRIDES = (8, 16, 32)
 """Pixels from one anchor to the next, on YOLOX's three levels."""
 
-_FREE_SIZE = 640
-"""Input side of a network whose input is of free size, px (YOLOX's own default)."""
-
 
 class _Yolox(YOLOX):  # type: ignore[misc]
     """rtmlib's YOLOX around a session of ours; its own would take every core."""
@@ -48,16 +45,34 @@ class Detector:
     """
 
     def __init__(
-        self, path: Path, *, channels: Channels = "bgr", device: str = "cpu", score_threshold: float = 0.5
+        self,
+        path: Path,
+        *,
+        channels: Channels = "bgr",
+        device: str = "cpu",
+        score_threshold: float = 0.5,
+        free_size: tuple[int, int] = (640, 640),
     ) -> None:
+        """Load a network.
+
+        Args:
+            path: the ONNX file.
+            channels: the order of colours that it wants.
+            device: `cpu` or `cuda`.
+            score_threshold: lowest score of a person, for raw output.
+            free_size: width and height given to a network whose input is of free size, px; YOLOX's own default.
+
+        Raises:
+            UserError: no such file, not ONNX, or another contract.
+        """
         session = open_session(path, device=device, what="person detector")
-        if not _is_yolox(session):
+        if not _is_yolox(session, free_size):
             raise UserError(
                 f"person detector: {path} has {', '.join(map(shape_of, session.get_inputs()))} -> "
                 f"{', '.join(map(shape_of, session.get_outputs()))}; wanted YOLOX's [1, 3, H, W] -> [1, n, 5] or "
                 "[1, anchors, 5 + classes]"
             )
-        height, width = _input_size(session)
+        height, width = _input_size(session, free_size)
         self.channels = channels
         last = session.get_outputs()[0].shape[-1]
         self._has_classes = isinstance(last, int) and last > _BOX
@@ -88,7 +103,7 @@ class Detector:
         return boxes[np.argsort(-areas, kind="stable")][: int((areas > 0).sum())]
 
 
-def _is_yolox(session: Any) -> bool:
+def _is_yolox(session: Any, free_size: tuple[int, int]) -> bool:
     """Whether inputs and outputs are YOLOX's, so that a pose network is not taken for a detector."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 3:
@@ -98,11 +113,11 @@ def _is_yolox(session: Any) -> bool:
         return len(outputs) == 2 and len(outputs[1].shape) == 2  # boxes and their classes, with no size declared
     if last <= _BOX or not isinstance(count, int):
         return last >= _BOX
-    height, width = _input_size(session)
+    height, width = _input_size(session, free_size)
     return bool(count == sum((height // stride) * (width // stride) for stride in _STRIDES))
 
 
-def _input_size(session: Any) -> tuple[int, int]:
+def _input_size(session: Any, free_size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the pictures that a network takes, px."""
-    height, width = (size if isinstance(size, int) else _FREE_SIZE for size in session.get_inputs()[0].shape[2:])
-    return height, width
+    height, width = session.get_inputs()[0].shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else (free_size[1], free_size[0])

@@ -36,17 +36,40 @@ class Estimator:
     """Estimates the keypoints of persons whose boxes are known."""
 
     def __init__(
-        self, path: Path, *, channels: Channels = "rgb", device: str = "cpu", batch: int = 8, score_scale: float = 1.0
+        self,
+        path: Path,
+        *,
+        channels: Channels = "rgb",
+        device: str = "cpu",
+        batch: int = 8,
+        score_scale: float = 1.0,
+        free_size: tuple[int, int] | None = None,
     ) -> None:
+        """Load a network.
+
+        Args:
+            path: the ONNX file.
+            channels: the order of colours that it wants.
+            device: `cpu` or `cuda`.
+            batch: pictures a call, where the network's batch is free.
+            score_scale: raw score that counts as certain.
+            free_size: width and height given to a network whose input is of free size, px.
+
+        Raises:
+            UserError: no such file, not ONNX, or another contract.
+        """
         session = open_session(path, device=device, what="pose network")
         shape = session.get_inputs()[0].shape
         sizes = shape[2:] if len(shape) == 4 else []
+        if free_size is not None and any(not isinstance(size, int) for size in sizes):
+            sizes = [free_size[1], free_size[0]]
         fixed = len(sizes) == 2 and all(isinstance(size, int) for size in sizes)
-        if not fixed or not _is_simcc(session, sizes):
+        one_or_free = bool(shape) and (shape[0] == 1 or not isinstance(shape[0], int))
+        if not fixed or not one_or_free or not _is_simcc(session, sizes):
             raise UserError(
                 f"pose network: {path} has {', '.join(map(shape_of, session.get_inputs()))} -> "
                 f"{', '.join(map(shape_of, session.get_outputs()))}; wanted RTMPose's whole-body SimCC: "
-                "[N, 3, H, W] -> [N, 133, 2 W], [N, 133, 2 H]"
+                "[N, 3, H, W] -> [N, 133, 2 W], [N, 133, 2 H], N 1 or free"
             )
         self.channels = channels
         self.score_scale = score_scale

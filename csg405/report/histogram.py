@@ -102,11 +102,13 @@ def draw(
     values, passed = values[finite], passed[finite]
     if not values.size:
         return None
-    edges = _edges(values, [*at_least, *at_most], bins)
+    limits = [*at_least, *at_most]
+    whole = _is_whole(np.array([*values, *limits]))
+    edges = _edges(values, limits, bins, whole=whole)
     inside = np.clip(values, edges[0], edges[-1])
     good = np.histogram(inside[passed], edges)[0]
     bad = np.histogram(inside[~passed], edges)[0]
-    scale = _Scale(float(edges[0]), float(edges[-1]), int((good + bad).max()), _is_whole(values))
+    scale = _Scale(float(edges[0]), float(edges[-1]), int((good + bad).max()), whole)
     lines = [_line(limit, f"at least {words.number(limit)}", 14, scale) for limit in at_least]
     lines += [_line(limit, f"at most {words.number(limit)}", 30, scale) for limit in at_most]
     return Histogram(
@@ -132,10 +134,10 @@ class _Scale:
         return round(number / self.most * (HEIGHT - _TOP - _BOTTOM), 2)
 
 
-def _edges(values: npt.NDArray[np.float64], limits: list[float], bins: int) -> npt.NDArray[np.float64]:
+def _edges(values: npt.NDArray[np.float64], limits: list[float], bins: int, *, whole: bool) -> npt.NDArray[np.float64]:
     low, high = _extent(values)
     low, high = min(low, *limits, high), max(high, *limits, low)
-    if _is_whole(values) and high - low <= min(bins - 1, _WHOLE_AT_MOST):
+    if whole and high - low <= min(bins - 1, _WHOLE_AT_MOST):
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 1)
     room = 0.03 * (high - low) or max(abs(high) * 0.05, 0.05)
     start = max(low - room, 0.0) if low >= 0 else low - room

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import yaml
-from pydantic import Field, create_model, field_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from csg405.config import Settings
 from csg405.errors import UserError
@@ -46,6 +46,12 @@ class Criterion(Settings):
     def _off(cls, value: object) -> object:
         """YAML takes a bare `off` for false."""
         return "off" if value is False else value
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> Self:
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} is above at_most {self.at_most:g}: no clip could pass")
+        return self
 
     def passes(self, value: float | None) -> bool:
         """Whether a value lies within the thresholds; a missing one does not."""
