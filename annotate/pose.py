@@ -63,7 +63,7 @@ class Operator:
         clip = item.the_clip()
         boxes = boxes_on_clock(clip, item.read(Sighting))
         try:
-            parts = list(self._estimate(item.media, clip, boxes))
+            parts = list(self._estimate(item, boxes))
         except media.Unreadable as error:
             yield Refusal(reason=error.reason, detail=error.detail, start_s=clip.start_s, end_s=clip.end_s)
             return
@@ -74,11 +74,13 @@ class Operator:
             keypoints_px=points.ravel(), score_raw=raw.ravel(), score=self.estimate.calibrated(raw).ravel(),
         )  # fmt: skip
 
-    def _estimate(self, path: Path, clip: Clip, boxes: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-        pictures = media.frames_on_clock(path, start_ms=clip.start_ms, n_frames=clip.n_frames)
+    def _estimate(self, item: Item, boxes: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        clip = item.the_clip()
+        pictures = media.frames_on_clock(item.media, start_ms=clip.start_ms, n_frames=clip.n_frames)
         for first in range(0, clip.n_frames, self.batch):
             images = list(itertools.islice(pictures, self.batch))
             yield self.estimate(images, boxes[first : first + len(images)])
+            item.tick(first / clip.n_frames)
 
 
 def boxes_on_clock(clip: Clip, sightings: list[Sighting]) -> FloatArray:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -85,7 +84,7 @@ class Operator:
     def __call__(self, item: Item) -> Iterable[Record]:
         """Rows of one video; a refusal when nobody is seen or it cannot be decoded."""
         try:
-            found = self._look(item.media, item.video)
+            found = self._look(item)
         except media.Unreadable as error:
             yield Refusal(reason=error.reason, detail=error.detail)
             return
@@ -97,16 +96,17 @@ class Operator:
         if not sightings:
             yield Refusal(reason=Reason.NO_PERSON, detail=f"nobody in {len(found.seen)} pictures looked at")
 
-    def _look(self, path: Path, video: Video) -> _Pass:
+    def _look(self, item: Item) -> _Pass:
         from scenedetect import ContentDetector, FrameTimecode
 
+        video = item.video
         fps = video.fps or float(media.FPS)
         cutter = ContentDetector(
             threshold=self.config.cut_threshold, min_scene_len=max(1, round(self.config.min_shot_s * fps))
         )
         found = _Pass([], [], [], [])
         change, next_s, before = 0.0, -np.inf, None
-        for number, (_, picture) in enumerate(media.frames(path)):
+        for number, (_, picture) in enumerate(media.frames(item.media)):
             small = picture.rgb(height=_small_height(video))
             found.cuts.extend(
                 cut.frame_num for cut in cutter.process_frame(FrameTimecode(number, fps), small[..., ::-1].copy())
@@ -121,6 +121,7 @@ class Operator:
             if picture.time_s >= next_s:
                 next_s = max(next_s, picture.time_s - 1 / self.config.sample_hz) + 1 / self.config.sample_hz
                 self._sample(picture, video.video_id, change, found)
+                item.tick(min(1.0, number / max(video.n_frames or 1, 1)))
                 change = 0.0
         if not found.times_s:
             raise media.Unreadable(Reason.UNDECODABLE, "no picture can be decoded")

@@ -35,8 +35,15 @@ class EngineSettings(Settings):
 
     workers: int = Field(0, ge=0, description="worker processes; 0 is one per core")
     gpu_workers: int = Field(1, ge=1, description="worker processes of an operator that uses the GPU")
-    deadline_s: float = Field(14_400, gt=0, description="a shard that takes longer is stopped and reported, s")
+    deadline_s: float = Field(3600, gt=0, description="a shard that takes longer is stopped and reported, s")
+    deadline_factor: float = Field(
+        30, ge=0, description="added to it for each second of the shard's video; poses take 5 to 12 on one CPU core"
+    )
     ray_address: str | None = Field(None, description="address of a Ray cluster; none starts Ray on this machine")
+
+    def deadline_for(self, media_s: float) -> float:
+        """The deadline of a shard whose video is so long, s."""
+        return self.deadline_s + self.deadline_factor * media_s
 
 
 class Stage(Settings):

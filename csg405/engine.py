@@ -44,7 +44,7 @@ class Engine(Protocol):
     """Spreads shards over workers."""
 
     def map(
-        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources, *, media_s: float = 0.0
     ) -> Iterator[Outcome[T]]:
         """Call a worker on every shard and yield the outcomes as they come, in any order.
 
@@ -52,6 +52,7 @@ class Engine(Protocol):
             make_worker: called once in each worker process; picklable, and small, since it travels with each shard.
             shards: names of shards.
             needs: what one worker takes.
+            media_s: length of the longest shard's video, which a shard's deadline grows with, s.
         """
         ...
 
@@ -80,20 +81,20 @@ class LocalEngine:
         self._size = 0
 
     def map(
-        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources, *, media_s: float = 0.0
     ) -> Iterator[Outcome[T]]:
         """See `Engine.map`."""
         if not shards:
             return
         pool = self._pool_for(len(shards), needs)
         token = os.urandom(8)
+        deadline_s = self.settings.deadline_for(media_s)
         futures: dict[Any, str] = {
-            pool.schedule(_work, args=[token, make_worker, shard], timeout=self.settings.deadline_s): shard
-            for shard in shards
+            pool.schedule(_work, args=[token, make_worker, shard], timeout=deadline_s): shard for shard in shards
         }
         try:
             for future in as_completed(futures):
-                yield self._outcome(future, futures[future])
+                yield _outcome(future, futures[future], deadline_s)
         except BaseException:
             self._leave(now=True)
             raise
@@ -118,14 +119,15 @@ class LocalEngine:
             (pool.stop if now else pool.close)()
             pool.join()
 
-    def _outcome(self, future: Any, shard: str) -> Outcome[T]:
-        try:
-            outcome: Outcome[T] = future.result()
-        except FutureTimeoutError:
-            return Outcome(shard, error=f"stopped after its deadline of {self.settings.deadline_s:g} s")
-        except ProcessExpired as error:
-            return Outcome(shard, error=f"the worker process died ({_cause(error.exitcode)})")
-        return outcome
+
+def _outcome(future: Any, shard: str, deadline_s: float) -> Outcome[Any]:
+    try:
+        outcome: Outcome[Any] = future.result()
+    except FutureTimeoutError:
+        return Outcome(shard, error=f"stopped after its deadline of {deadline_s:g} s")
+    except ProcessExpired as error:
+        return Outcome(shard, error=f"the worker process died ({_cause(error.exitcode)})")
+    return outcome
 
 
 def _cause(exitcode: int | None) -> str:

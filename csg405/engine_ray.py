@@ -81,7 +81,7 @@ class RayEngine:
         self._connected = False
 
     def map(
-        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources, *, media_s: float = 0.0
     ) -> Iterator[Outcome[T]]:
         """See `csg405.engine.Engine.map`.
 
@@ -93,7 +93,7 @@ class RayEngine:
         self._connect()
         options = self._options(needs)
         factory = ray.put(make_worker)
-        pool = _Pool(lambda: _start(options, factory), list(shards), self.settings.deadline_s)
+        pool = _Pool(lambda: _start(options, factory), list(shards), self.settings.deadline_for(media_s))
         try:
             yield from pool.run(min(self._workers(needs), len(shards)))
         finally:

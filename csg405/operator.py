@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -73,6 +73,10 @@ class Setting:
         return load(self.name).Config.model_validate_json(self.own_values)
 
 
+def _no_tick(_fraction: float) -> None:
+    """Nobody wants to know."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
     """What an operator is called with: a video or a clip of it, and the rows that it asked for."""
@@ -85,6 +89,8 @@ class Item:
     measures: Mapping[str, Any]
     """`operator.column` to value, for an operator that reads all measures; empty otherwise."""
     shard: str
+    tick: Callable[[float], None] = _no_tick
+    """Called with the part of the item that is done, 0 to 1, by an operator that takes long over one."""
 
     def read(self, record: type[R]) -> list[R]:
         """The rows of a table that belong to this item."""

@@ -23,7 +23,7 @@ from csg405 import table
 from csg405.engine import Engine, Outcome
 from csg405.errors import UserError
 from csg405.operator import MEASURES, Item, OperatorModule, Setting, name_of
-from csg405.progress import Progress
+from csg405.progress import Beat, Progress
 from csg405.run import Folders, Run, shards_of
 from csg405.schema import Clip, Record, Refusal, Video
 
@@ -110,6 +110,11 @@ class Step:
         return self.folders.work / "plans" / f"{self.name}.json"
 
     @property
+    def beats(self) -> Path:
+        """The folder in which workers tell how far they are."""
+        return self.folders.work / "progress" / self.name
+
+    @property
     def module(self) -> OperatorModule:
         """The operator."""
         return operators.load(self.name)
@@ -183,8 +188,9 @@ def _run_step(step: Step, stale: dict[str, tuple[str, list[Video]]], engine: Eng
     plan = {shard: fingerprint for shard, (fingerprint, _) in stale.items()}
     table.write_text(step.plan, json.dumps(plan, indent=1) + "\n")
     make_worker = functools.partial(ShardWorker, step)
-    with Progress(step.name, total=len(stale), unit="shards") as progress:
-        for outcome in engine.map(make_worker, list(stale), step.module.NEEDS):
+    longest_s = max(sum(video.duration_s or 0.0 for video in videos) for _, videos in stale.values())
+    with Progress(step.name, total=len(stale), unit="shards", beats=step.beats) as progress:
+        for outcome in engine.map(make_worker, list(stale), step.module.NEEDS, media_s=longest_s):
             if outcome.value is not None:
                 result.done += 1
                 result.refusals.update(outcome.value.refusals)
@@ -214,14 +220,18 @@ class ShardWorker:
         """Make one shard's parts."""
         fingerprint, videos = self.plan[shard], self.videos[shard]
         rows: dict[type[Record], list[Record]] = {record: [] for record in self.step.module.WRITES}
-        for item in items(self.step, shard, videos):
-            for row in self.operator(item):
+        beat = Beat(self.step.beats, shard)
+        todo = list(items(self.step, shard, videos))
+        for number, item in enumerate(todo):
+            tick = functools.partial(_tick, beat, number, len(todo))
+            for row in self.operator(dataclasses.replace(item, tick=tick)):
                 kind = type(row)
                 if kind not in rows:
                     raise TypeError(f"{self.step.name} yielded a {kind.__name__}, which its WRITES does not name")
                 rows[kind].append(self._signed(row, item) if isinstance(row, Refusal) else row)
         for record, path in self.step.outputs(shard).items():
             table.write_part(path, record, rows[record], fingerprint=fingerprint)
+        beat.end()
         refusals = collections.Counter(row.reason for row in rows.get(Refusal, []) if isinstance(row, Refusal))
         return Counts({record.TABLE: len(made) for record, made in rows.items()}, dict(refusals))
 
@@ -230,6 +240,10 @@ class ShardWorker:
         return dataclasses.replace(
             refusal, video_id=item.video.video_id, clip_id=clip_id, operator=self.step.name.partition(".")[2]
         )
+
+
+def _tick(beat: Beat, number: int, count: int, fraction: float) -> None:
+    beat((number + fraction) / count)
 
 
 def items(step: Step, shard: str, videos: Sequence[Video]) -> Iterable[Item]:

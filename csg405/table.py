@@ -154,6 +154,11 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None, *, where: Any =
     return pq.read_table(path, columns=names, filters=where, partitioning=None)
 
 
+def columns(path: Path) -> list[str]:
+    """The names of a part's columns."""
+    return list(_open(path).schema_arrow.names)
+
+
 def parts(folder: Path) -> list[Path]:
     """The parts of a table, in the order of their names."""
     return sorted(folder.glob("part-*.parquet"))

@@ -149,13 +149,6 @@ def test_a_criterion_that_is_off_is_left_out() -> None:
     assert (verdict.kept, verdict.reasons, verdict.review) == (True, [], [])
 
 
-def test_a_measure_that_nobody_makes_is_named_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"criterion motion: no measure 'skeleton.speed'; .*skeleton\.motion"):
-        decide(good(), motion={"measure": "skeleton.speed"})
-    with pytest.raises(UserError, match=r"criterion duration: the clip has no 'frames'; there is duration_s"):
-        decide(good(), duration={"measure": "clip.frames"})
-
-
 def settle(*overrides: str) -> Any:
     return validate(full_model(), load("folder", overrides), where="configuration folder")
 

@@ -255,6 +255,8 @@ def test_one_more_film_touches_nothing_else(copy: Path) -> None:
         ("crawl", "crawl.foldr=films", ["crawl.foldr", "no such key", "folder"]),
         ("filter", "filter.criteria.duration.at_least=long", ["filter.criteria.duration.at_least", "'long'"]),
         ("filter", "filter.criteria.duration.at_lest=3", ["at_lest", "at_least"]),
+        ("filter", "filter.criteria.duration.at_least=30", ["at_least 30 is above at_most 15"]),
+        ("filter", "filter.criteria.motion.measure=skeleton.speed", ["'skeleton.speed'", "skeleton.motion"]),
         ("annotate", "annotate.pose.pose=films/letter.mp4", ["films/letter.mp4", "no ONNX network"]),
         ("annotate", "annotate.pose.pose=detector.onnx", ["detector.onnx", "dets [1, 1, 5]", "133"]),
         ("annotate", "annotate.pose.detector=pose.onnx", ["pose.onnx", "simcc_x", "wanted YOLOX"]),

@@ -30,11 +30,14 @@ class Here:
     """An engine without processes, for tests that are not about them."""
 
     def map(
-        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources
+        self, make_worker: Callable[[], Worker[T]], shards: Sequence[str], needs: Resources, *, media_s: float = 0.0
     ) -> Iterator[Outcome[T]]:
         worker = make_worker()
         for shard in shards:
             yield engine.attempt(lambda: worker, shard)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 HERE = Here()
@@ -166,11 +169,11 @@ def test_a_shard_that_fails_costs_itself(tmp_path: Path):
     assert run.stamp("filter").exists()
 
 
-def test_a_criterion_without_a_measure_fails_with_one_line(tmp_path: Path):
+def test_a_criterion_without_a_measure_is_refused_before_any_shard(tmp_path: Path):
     run = opened(tmp_path, "filter.criteria.motion.measure=skeleton.movement", names=("file.a",))
-    (failure,) = stage.run(run, "filter", HERE).failures
-    assert failure.error.startswith("criterion motion: no measure 'skeleton.movement'; there are ")
-    assert failure.log.read_text() == failure.error
+    with pytest.raises(UserError, match=r"motion\.measure: no measure 'skeleton\.movement'; .*skeleton\.motion"):
+        stage.run(run, "filter", HERE)
+    assert not run.folders.table(Verdict).exists()
 
 
 def test_a_missing_part_names_the_file(tmp_path: Path):

@@ -16,9 +16,10 @@ from typing import Any, Literal, Self, cast
 import yaml
 from pydantic import Field, create_model, field_validator, model_validator
 
+from csg405 import table
 from csg405.config import Settings
 from csg405.errors import UserError
-from csg405.operator import Item, Resources, Setting
+from csg405.operator import MEASURES, Item, Resources, Setting
 from csg405.schema import Clip, Decision, Record, Verdict
 
 VERSION = "1"
@@ -28,12 +29,15 @@ READS_MEASURES = True
 WRITES = (Decision, Verdict)
 NEEDS = Resources()
 
+_DURATION = "clip.duration_s"
+"""The one value that is the clip's own, s."""
+
 
 class Criterion(Settings):
     """One criterion."""
 
     order: int = Field(description="place among the criteria: a clip's first reason is that of the lowest")
-    measure: str = Field(description="`operator.column` of a measure, or a column of the clip as `clip.column`")
+    measure: str = Field(description="`operator.column` of a measure, or `clip.duration_s`")
     at_least: float | None = Field(None, description="lower threshold, in the measure's unit")
     at_most: float | None = Field(None, description="upper threshold, in the measure's unit")
     unit: str = Field("", description="the measure's unit")
@@ -77,6 +81,22 @@ def _model() -> type[Settings]:
 Config = _model()
 
 
+def check(setting: Setting) -> None:
+    """Make sure that every criterion's measure exists.
+
+    Raises:
+        UserError: one does not; the message lists those that do.
+    """
+    known = {_DURATION}
+    for folder in sorted((setting.folders.manifests / MEASURES).glob("*")):
+        for part in table.parts(folder)[:1]:
+            known |= {f"{folder.name}.{name}" for name in table.columns(part) if name != "clip_id"}
+    for name, criterion in active(setting.config):
+        if criterion.measure not in known:
+            there = ", ".join(sorted(known))
+            raise UserError(f"filter.criteria.{name}.measure: no measure {criterion.measure!r}; there are {there}")
+
+
 def active(config: Settings) -> list[tuple[str, Criterion]]:
     """The criteria that are not off, in their order."""
     named = [(name, cast(Criterion, getattr(config, name))) for name in type(config).model_fields]
@@ -90,11 +110,7 @@ class Operator:
         self.criteria = active(setting.config)
 
     def __call__(self, item: Item) -> Iterable[Record]:
-        """A decision for each criterion, and the clip's verdict.
-
-        Raises:
-            UserError: a criterion names a measure that no operator makes.
-        """
+        """A decision for each criterion, and the clip's verdict."""
         clip = item.the_clip()
         decisions = [self._decide(clip, name, criterion, item) for name, criterion in self.criteria]
         yield from decisions
@@ -112,7 +128,7 @@ class Operator:
         )
 
     def _decide(self, clip: Clip, name: str, criterion: Criterion, item: Item) -> Decision:
-        value = _value(clip, name, criterion, item)
+        value = _value(clip, criterion, item)
         return Decision(
             clip_id=clip.clip_id,
             criterion=name,
@@ -124,17 +140,9 @@ class Operator:
         )
 
 
-def _value(clip: Clip, name: str, criterion: Criterion, item: Item) -> float | None:
-    table, _, column = criterion.measure.partition(".")
-    if table == "clip":
-        known: dict[str, Any] = {"duration_s": (clip.end_ms - clip.start_ms) / 1000}
-        if column not in known:
-            raise UserError(f"criterion {name}: the clip has no {column!r}; there is {', '.join(known)}")
-        return float(known[column])
-    if criterion.measure not in item.measures and not any(key.startswith(f"{table}.") for key in item.measures):
-        return None  # the operator refused this clip, so it has no row
-    if criterion.measure not in item.measures:
-        known_columns = ", ".join(sorted(key for key in item.measures if not key.endswith(".clip_id")))
-        raise UserError(f"criterion {name}: no measure {criterion.measure!r}; there are {known_columns}")
-    value = item.measures[criterion.measure]
+def _value(clip: Clip, criterion: Criterion, item: Item) -> float | None:
+    """The measure of a clip; None where it could not be made, or its operator refused the clip."""
+    if criterion.measure == _DURATION:
+        return (clip.end_ms - clip.start_ms) / 1000
+    value = item.measures.get(criterion.measure)
     return None if value is None or math.isnan(value) else float(value)
