@@ -340,3 +340,27 @@ def test_probe_refuses_with_the_right_reason(tmp_path: Path, make: Callable[[Pat
         probe(make(tmp_path))
     assert caught.value.reason == reason
     assert caught.value.detail
+
+
+def test_pictures_that_change_their_size_on_the_way_are_refused(tmp_path: Path):
+    parts = [films.write(tmp_path / f"{width}.ts", films.steady(25, 25), size=(width, 96)) for width in (160, 128)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(Unreadable, match="undecodable: the pictures change their size from 160x96 to 128x96"):
+        list(frames(joined))
+
+
+def test_sound_that_changes_its_rate_on_the_way_stays_in_place(tmp_path: Path):
+    """Two takes of one film, the second recorded at another rate and in stereo, as broadcasts are."""
+    first = films.write(tmp_path / "a.ts", films.steady(25, 50), click_s=[1.0], audio_codec="mp2")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", first, "-output_ts_offset", "2", "-c:v", "copy"]
+    second = tmp_path / "b.ts"
+    subprocess.run([*command, "-c:a", "mp2", "-ar", "32000", "-ac", "2", second], check=True)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    heard = sound(joined, start_ms=0, n_samples=16_000 * 6)
+    loud = np.flatnonzero(np.abs(heard) > 0.3) / 16_000
+    groups = np.split(loud, np.flatnonzero(np.diff(loud) > 0.1) + 1)
+    assert len(groups) == 2
+    muxer_s = 1.4  # what FFmpeg's muxer adds to the times of a transport stream
+    assert groups[1].mean() - groups[0].mean() == pytest.approx(2.0 + muxer_s, abs=0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -132,11 +132,15 @@ def _video(container: Any, path: Path) -> Any:
 
 def _decode(container: Any, stream: Any, path: Path) -> Generator[tuple[int, Picture]]:
     base = Fraction(stream.time_base)
-    last = None
+    last, size = None, None
     try:
         for frame in container.decode(stream):
             if frame.pts is None:
                 raise Unreadable(Reason.UNDECODABLE, f"{path.name}: a picture carries no time")
+            if size is not None and size != (frame.width, frame.height):
+                change = f"from {size[0]}x{size[1]} to {frame.width}x{frame.height}"
+                raise Unreadable(Reason.UNDECODABLE, f"the pictures change their size {change}")
+            size = (frame.width, frame.height)
             if last is not None and frame.pts <= last:
                 continue
             last = frame.pts
@@ -179,21 +183,33 @@ def _resampled(container: Any, stream: Any, start_ms: int) -> Iterator[tuple[int
     if start_ms > _PREROLL_MS:
         container.seek(int(Fraction(start_ms - _PREROLL_MS, 1000) / base), stream=stream, backward=True)
     following: int | None = None
-    resampler: Any = av.AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE_HZ)
     try:
-        for frame in itertools.chain(container.decode(stream), [None]):
-            if frame is not None and frame.pts is None:
-                raise Unreadable(Reason.UNDECODABLE, "a block of sound carries no time")
-            for block in resampler.resample(frame):
-                if block.pts is None:
-                    continue
-                number = round(block.pts * Fraction(block.time_base) * AUDIO_RATE_HZ)
-                if following is not None and abs(number - following) <= _SLACK_SAMPLES:
-                    number = following
-                following = number + block.samples
-                yield number, block.to_ndarray().reshape(-1)
+        for block in _mono(container.decode(stream)):
+            if block.pts is None:
+                continue
+            number = round(block.pts * Fraction(block.time_base) * AUDIO_RATE_HZ)
+            if following is not None and abs(number - following) <= _SLACK_SAMPLES:
+                number = following
+            following = number + block.samples
+            yield number, block.to_ndarray().reshape(-1)
     except FFmpegError as error:
         raise Unreadable(Reason.UNDECODABLE, f"sound: {error.strerror}") from error
+
+
+def _mono(frames_: Iterable[Any]) -> Iterator[Any]:
+    """Blocks of sound as 16 kHz mono; a stream may change its rate or channels on the way."""
+    kind, resampler = None, None
+    for frame in frames_:
+        if frame.pts is None:
+            raise Unreadable(Reason.UNDECODABLE, "a block of sound carries no time")
+        seen = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if seen != kind:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            kind, resampler = seen, av.AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE_HZ)
+        yield from resampler.resample(frame)  # type: ignore[union-attr]
+    if resampler is not None:
+        yield from resampler.resample(None)
 
 
 def resize(image: Image, width: int, height: int) -> Image:
