@@ -11,7 +11,9 @@ so a new file is a new operator. The module has
 - `Operator`: built once per worker from a `Setting`, called with one `Item` at a time, yields records.
 
 It may have `weights(setting)`, the digests of the files that its rows depend on; `check(setting)`, which raises
-`UserError` in the main process before any shard is begun; and `READS_MEASURES = True`, to be given all measures.
+`UserError` in the main process before any shard is begun; `READS_MEASURES = True`, to be given all measures; and
+`FILES`, for each record the columns that name files which must be there for a row to be whole: `column`, or
+`folder/column` where they are named from a folder of the run's work folder.
 """
 
 from __future__ import annotations

@@ -65,7 +65,6 @@ def run(run_: Run, stage: str, engine: Engine) -> Result:
     A shard that fails costs itself: the other shards go on, and the failures are in the result. Nothing is run on
     a shard after an operator of this stage failed on it.
     """
-    run_.stamp(stage).unlink(missing_ok=True)
     clean_temporary(run_.folders)
     shards = run_.shards()
     result = Result()
@@ -78,11 +77,13 @@ def run(run_: Run, stage: str, engine: Engine) -> Result:
         stale = [shard for shard, fingerprint in prints.items() if not step.is_fresh(shard, fingerprint)]
         result.fresh += len(prints) - len(stale)
         before = time.monotonic()
+        if stale:
+            run_.stamp(stage).unlink(missing_ok=True)
         failures = _run_step(step, {shard: (prints[shard], shards[shard]) for shard in stale}, engine, result)
         failed |= {failure.shard for failure in failures}
         if stale:
             result.seconds[step.name] = round(time.monotonic() - before, 2)
-    if not result.failures:
+    if not result.failures and (result.done or not run_.stamp(stage).exists()):
         _stamp(run_, stage, result, time.monotonic() - started, len(shards))
     return result
 
@@ -157,8 +158,17 @@ class Step:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_without_place).encode()).hexdigest()
 
     def is_fresh(self, shard: str, fingerprint: str) -> bool:
-        """Whether all parts of a shard carry this fingerprint."""
-        return all(table.fingerprint(path) == fingerprint for path in self.outputs(shard).values())
+        """Whether all parts of a shard carry this fingerprint, and the files that their rows name are there."""
+        outputs = self.outputs(shard)
+        if any(table.fingerprint(path) != fingerprint for path in outputs.values()):
+            return False
+        named: dict[type[Record], tuple[str, ...]] = getattr(self.module, "FILES", {})
+        return all(
+            (self.folders.work / folder / name).exists()
+            for record, patterns in named.items()
+            for folder, _, column in (pattern.rpartition("/") for pattern in patterns)
+            for name in table.read_columns(outputs[record], [column])[column]
+        )
 
 
 def _without_place(value: object) -> str:

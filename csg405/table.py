@@ -130,9 +130,9 @@ def read(folder: Path, record: type[R]) -> list[R]:
     return [row for path in parts(folder) for row in read_part(path, record)]
 
 
-def read_columns(path: Path) -> dict[str, list[Any]]:
-    """One part's columns as lists, for a reader that knows the table only by name."""
-    table = _open(path).read()
+def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """One part's columns as lists, all or those named, for a reader that knows the table only by name."""
+    table = _open(path).read(columns=None if names is None else list(names))
     return {name: _values(table[name]) for name in table.column_names}
 
 

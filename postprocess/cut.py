@@ -28,6 +28,7 @@ VERSION = "1"
 SCOPE = "clip"
 READS = (Clip, Crop, Verdict)
 WRITES = (Cut, Refusal)
+FILES = {Cut: ("path", "audio_path")}
 NEEDS = Resources()
 
 

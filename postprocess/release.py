@@ -28,6 +28,7 @@ VERSION = "1"
 SCOPE = "clip"
 READS = (Clip, Verdict, Crop, Cut, Pose)
 WRITES = (Release, Sample)
+FILES = {Release: ("release/path", "release/audio_path")}
 NEEDS = Resources()
 
 

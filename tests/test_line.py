@@ -301,6 +301,15 @@ def test_a_film_that_goes_bad_is_a_row_and_the_rest_goes_on(copy: Path) -> None:
     assert videos.loc["damaged.mp4"].status != "ok" or seen or videos.loc["damaged.mp4"].video_id in released
 
 
+def test_media_that_somebody_deleted_are_made_anew(copy: Path) -> None:
+    before = {path: path.read_bytes() for path in (copy / "work" / RUN / "release").rglob("*.mp4")}
+    assert before
+    for path in [*before, *(copy / "work" / RUN / "media").rglob("*.wav")]:
+        path.unlink()
+    run_all(copy, stages=("postprocess", "report"))
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_status_and_show(line: Path) -> None:
     said = csg405(line, "status", RUN).stdout
     assert "postprocess" in said

@@ -211,7 +211,9 @@ def test_a_new_page_replaces_the_old_one_whole(tmp_path: Path) -> None:
     (folder / "of-yesterday.txt").write_text("old")
     (folder.with_name("report.new")).mkdir()
     (folder.with_name("report.new") / "half").write_text("killed")
-    assert sorted(path.name for path in build(run).parent.iterdir()) == ["index.html", "player.js", "style.css"]
+    (folder / "made_from.txt").write_text("other tables")
+    names = ["index.html", "made_from.txt", "player.js", "style.css"]
+    assert sorted(path.name for path in build(run).parent.iterdir()) == names
     assert [path.name for path in run.folders.work.iterdir()] == ["report"]
 
 
@@ -287,3 +289,13 @@ def test_a_part_can_be_read_by_column_and_by_row(run: Run) -> None:
     assert table.read_arrow(path, ["end_ms"]).column_names == ["end_ms"]
     (clip,) = table.read_part(path, Clip, where=pc.field("start_ms") == 14_000)
     assert clip.clip_id == "file.a_14000_19000_p0"
+
+
+def test_the_same_tables_again_leave_the_page_as_it_is(tmp_path: Path) -> None:
+    run = report_run.empty(tmp_path)
+    page = build(run)
+    before = page.stat()
+    assert build(run).stat() == before
+    (run.folders.table(Verdict) / "part-00000.parquet").parent.mkdir(parents=True)
+    table.write_part(run.folders.table(Verdict) / "part-00000.parquet", Verdict, [])
+    assert build(run).stat().st_ino != before.st_ino

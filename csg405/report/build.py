@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import logging
 import shutil
@@ -15,7 +16,8 @@ from csg405.progress import Progress
 from csg405.report import gallery, histogram, refusals, summary, words
 from csg405.report.config import Config
 from csg405.run import Folders, Run
-from csg405.schema import Refusal, Verdict, Video
+from csg405.schema import Attempt, Cut, Pose, Refusal, Verdict, Video
+from csg405.weights import digest
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def build(run: Run) -> Path:
         run: the run; every table of it may be empty or missing.
 
     Returns:
-        The page, to be opened from disk.
+        The page, to be opened from disk. One that was made from the same tables is left as it is.
 
     Raises:
         UserError: a table names a file that is not there.
@@ -44,13 +46,35 @@ def build(run: Run) -> Path:
         old.rename(folder)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
+    made_from = _made_from(run)
+    record = folder / "made_from.txt"
+    if record.exists() and record.read_text(encoding="ascii") == made_from:
+        return folder / "index.html"
     new.mkdir(parents=True)
+    (new / record.name).write_text(made_from, encoding="ascii")
     _fill(new, run.folders, run.section("report"))
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder / "index.html"
+
+
+def _made_from(run: Run) -> str:
+    """A digest of all that the page depends on: tables, options, and this package's own files."""
+    tables = [*run.folders.manifests.glob("**/part-*.parquet"), *run.folders.table(Pose).glob("part-*.parquet")]
+    facts = [
+        (path.relative_to(run.folders.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(tables)
+        if path.parent.name != Attempt.TABLE
+    ]
+    facts += [(name, (run.folders.work / name).exists(), 0) for name in _cuts(run.folders)]
+    own = [digest(path) for path in sorted(_HERE.iterdir()) if path.is_file()]
+    return hashlib.sha256(json.dumps([facts, run.section("report").model_dump(), own]).encode()).hexdigest()
+
+
+def _cuts(folders: Folders) -> list[str]:
+    return [str(name) for name in summary.read(folders, Cut, ["path"])["path"].to_pylist()]
 
 
 def _fill(folder: Path, folders: Folders, config: Config) -> None:
