@@ -1,0 +1,391 @@
+"""Drawing a talker with OpenCV: anti-aliased polygons, from the back to the front.
+
+Beside the picture a small map of parts is drawn in the same order; a keypoint can be seen when its own part is what
+the map shows there. Coordinates are sub-pixel: OpenCV takes them as fractions of 1/16.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from csg405 import keypoints as kp
+from csg405.media.decode import Image
+from csg405.synth.body import LEFT, RIGHT, Array, Body, Frames, Motion, points
+from csg405.synth.talker import Camera, Colour, Look, Setting, Talker
+
+_SHIFT = 4
+_SCALE = 1 << _SHIFT
+_MAP = 4
+"""The map of parts is so many times smaller than the picture."""
+
+NOTHING, TORSO, HEAD, HAIR, LEFT_ARM, RIGHT_ARM, LEFT_PALM, RIGHT_PALM = range(8)
+
+_SKULL = np.array([[0.078 * np.cos(a), 0.105 + 0.135 * np.sin(a), -0.01] for a in np.linspace(0, np.pi, 15)])
+"""The head's outline from the left ear over the crown to the right one, from the pivot, m."""
+
+_FINGER_M = 0.0085
+"""Half the width of a finger, m."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What is known of every frame of a shot."""
+
+    keypoints_px: npt.NDArray[np.float32]
+    """[n, 133, 2]"""
+    visible: npt.NDArray[np.bool_]
+    """[n, 133] in the picture and not behind anything."""
+
+
+class Shot:
+    """A talker in motion, in front of a camera."""
+
+    def __init__(self, talker: Talker, motion: Motion, camera: Camera, setting: Setting) -> None:
+        self.talker, self.motion, self.camera, self.setting = talker, motion, camera, setting
+        space = points(talker.body, motion)
+        self.keypoints = camera.project(space)
+        frames = Frames.of(talker.body, motion)
+        self.skull = camera.project(frames.on_head(_SKULL * talker.body.head * [talker.body.face_width, 1, 1]))
+        self.chest = camera.project(frames.on_torso(_chest(talker.body)))
+        self.faces_camera = (frames.head @ np.array([0, 0, 1.0])) @ np.array(
+            [np.sin(-camera.turn), 0, np.cos(camera.turn)]
+        )
+        self.background = background(setting, camera.width, camera.height)
+        self._look = _lit(talker.look, setting)
+
+    def __len__(self) -> int:
+        return len(self.motion)
+
+    def draw(self, frame: int) -> tuple[Image, npt.NDArray[np.bool_]]:
+        """A frame's picture [height, width, 3] RGB, and which of its 133 points can be seen."""
+        canvas = _Canvas(self.background.copy())
+        _Figure(self, canvas, frame).draw()
+        return canvas.picture, canvas.sees(self.keypoints[frame])
+
+
+class _Canvas:
+    """A picture and its map of parts, drawn together."""
+
+    def __init__(self, picture: Image) -> None:
+        self.picture = picture
+        height, width = picture.shape[:2]
+        self.map = np.full((-(-height // _MAP), -(-width // _MAP)), NOTHING, np.uint8)
+
+    def polygon(self, corners: Array, colour: Colour, part: int) -> None:
+        """Fill a polygon [k, 2 or more] of pixels."""
+        corners = corners[:, :2]
+        cv2.fillPoly(self.picture, [_fixed(corners)], colour, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.map, [_fixed(corners / _MAP)], part, cv2.LINE_8, _SHIFT)
+
+    def limb(self, start: Array, end: Array, widths: tuple[float, float], colour: Colour, part: int) -> None:
+        """Fill a limb that narrows from one joint to the next; widths are half ones, in pixels."""
+        along = end[:2] - start[:2]
+        length = float(np.hypot(*along))
+        normal = np.array([-along[1], along[0]]) / length if length > 1e-6 else np.array([1.0, 0.0])
+        first, last = widths
+        sides = [
+            start[:2] + first * normal,
+            end[:2] + last * normal,
+            end[:2] - last * normal,
+            start[:2] - first * normal,
+        ]
+        self.polygon(np.stack(sides), colour, part)
+        self.disc(start, first, colour, part)
+        self.disc(end, last, colour, part)
+
+    def disc(self, centre: Array, radius: float, colour: Colour, part: int) -> None:
+        """Fill a circle."""
+        cv2.circle(self.picture, _point(centre), round(radius * _SCALE), colour, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self.map, _point(centre / _MAP), round(radius / _MAP * _SCALE), part, -1, cv2.LINE_8, _SHIFT)
+
+    def line(self, corners: Array, colour: Colour, thickness: float) -> None:
+        """A line through points; it hides nothing."""
+        cv2.polylines(
+            self.picture, [_fixed(corners[:, :2])], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT
+        )
+
+    def sees(self, keypoints: Array) -> npt.NDArray[np.bool_]:
+        """Which of the 133 points are in the picture with their own part in front."""
+        height, width = self.picture.shape[:2]
+        x, y = keypoints[:, 0], keypoints[:, 1]
+        inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+        column = np.clip((x / _MAP).astype(int), 0, self.map.shape[1] - 1)
+        row = np.clip((y / _MAP).astype(int), 0, self.map.shape[0] - 1)
+        padded = np.pad(self.map, 1)
+        near = np.stack([padded[row + dy, column + dx] for dy in range(3) for dx in range(3)])
+        own = np.zeros(kp.COUNT, np.bool_)
+        for part in range(1, len(_OWNERS) + 1):
+            own |= (near == part).any(axis=0) & _OWNERS[part - 1]
+        return np.asarray(inside & own)
+
+
+def _owners() -> npt.NDArray[np.bool_]:
+    """[parts, 133]: on which parts a point may be seen."""
+    owners = np.zeros((RIGHT_PALM, kp.COUNT), np.bool_)
+    owners[TORSO - 1, [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER, kp.LEFT_HIP, kp.RIGHT_HIP]] = True
+    owners[HEAD - 1, [*range(5), *range(kp.FACE.start, kp.FACE.stop)]] = True
+    owners[HAIR - 1, 3:5] = True
+    for arm, palm, joints, hand in (
+        (LEFT_ARM, LEFT_PALM, (kp.LEFT_SHOULDER, kp.LEFT_ELBOW, kp.LEFT_WRIST), kp.LEFT_HAND),
+        (RIGHT_ARM, RIGHT_PALM, (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW, kp.RIGHT_WRIST), kp.RIGHT_HAND),
+    ):
+        owners[arm - 1, list(joints)] = True
+        owners[palm - 1, hand] = True
+        owners[palm - 1, joints[2]] = True
+        owners[arm - 1, hand.start] = True
+    return owners
+
+
+_OWNERS = _owners()
+
+
+class _Figure:
+    """One frame of a person."""
+
+    def __init__(self, shot: Shot, canvas: _Canvas, frame: int) -> None:
+        self.canvas = canvas
+        self.look = shot._look
+        self.body = shot.talker.body
+        self.points = shot.keypoints[frame]
+        self.skull, self.chest = shot.skull[frame], shot.chest[frame]
+        self.shows_face = bool(shot.faces_camera[frame] > 0.05)
+        self.px = shot.camera.pixels_per_m
+
+    def draw(self) -> None:
+        """From the back to the front."""
+        if self.look.cut in {"long", "bob"}:
+            self._back_hair()
+        for side in (LEFT, RIGHT):
+            self._leg(side)
+            self._upper_arm(side)
+        self._torso()
+        self._head()
+        order = sorted((LEFT, RIGHT), key=lambda side: -float(self.points[kp.LEFT_WRIST + side, 2]))
+        for side in order:
+            self._forearm(side)
+            self._hand(side)
+
+    def _leg(self, side: int) -> None:
+        hip, knee = self.points[kp.LEFT_HIP + side], self.points[kp.INDEX["left_knee"] + side]
+        near = hip[2] / knee[2]
+        cloth = _shade(self.look.clothes, 0.55)
+        self.canvas.limb(hip, knee, (0.095 * self.px, 0.075 * self.px * near), cloth, TORSO)
+        ankle = self.points[kp.INDEX["left_ankle"] + side]
+        self.canvas.limb(knee, ankle, (0.075 * self.px * near, 0.05 * self.px * near), _shade(cloth, 0.85), TORSO)
+
+    def _torso(self) -> None:
+        look, chest = self.look, self.chest
+        self.canvas.polygon(_rounded(chest[:10]), look.clothes, TORSO)
+        neck = np.stack([chest[10], chest[11], self.points[kp.FACE.start + 4], self.points[kp.FACE.start + 12]])
+        if look.jacket:
+            self.canvas.polygon(np.stack([chest[10], chest[12], chest[11]]), look.shirt, TORSO)
+        self.canvas.polygon(neck, _shade(look.skin, 0.86), TORSO)
+        self.canvas.line(np.stack([chest[10], chest[12], chest[11]]), _shade(look.clothes, 0.7), 0.006 * self.px)
+
+    def _back_hair(self) -> None:
+        drop = 0.20 if self.look.cut == "long" else 0.09
+        low = np.stack([self.skull[-1], self.skull[0]]) + np.array([0, drop * self.px, 0])
+        wide = self.skull + (self.skull - self.skull.mean(axis=0)) * 0.14
+        self.canvas.polygon(_rounded(np.concatenate([wide, low])), self.look.hair, HAIR)
+
+    def _head(self) -> None:
+        look, canvas, face = self.look, self.canvas, self.points[kp.FACE]
+        for ear in (3, 4):
+            part = HEAD if self.shows_face else HAIR
+            canvas.disc(self.points[ear], 0.019 * self.px, _shade(look.skin, 0.9), part)
+        outline = np.concatenate([face[:17], self.skull])
+        if not self.shows_face:
+            canvas.polygon(outline, look.hair if look.cut != "bald" else look.skin, HAIR)
+            return
+        canvas.polygon(outline, look.skin, HEAD)
+        if look.beard:
+            canvas.polygon(np.concatenate([face[2:15], face[[54, 33, 48]]]), _mix(look.skin, look.hair, 0.55), HEAD)
+        self._hair()
+        self._features(face)
+
+    def _hair(self) -> None:
+        if self.look.cut == "bald":
+            return
+        middle = self.skull.mean(axis=0)
+        fringe = self.skull[2:-2] + (middle - self.skull[2:-2]) * np.array([0.10, 0.62, 0])
+        outer = self.skull + (self.skull - middle) * 0.06
+        self.canvas.polygon(_rounded(np.concatenate([outer, fringe[::-1]])), self.look.hair, HAIR)
+        if self.look.cut == "bun":
+            top = self.skull[len(self.skull) // 2]
+            self.canvas.disc(top, 0.045 * self.px, self.look.hair, HAIR)
+
+    def _features(self, face: Array) -> None:
+        look, canvas, px = self.look, self.canvas, self.px
+        for brow in (slice(17, 22), slice(22, 27)):
+            canvas.line(face[brow], _shade(look.hair, 0.8), 0.007 * px)
+        dark = _shade(look.skin, 0.72)
+        canvas.line(face[[27, 28, 29, 30]], _shade(look.skin, 0.88), 0.004 * px)
+        canvas.line(face[31:36], dark, 0.005 * px)
+        for eye in (slice(36, 42), slice(42, 48)):
+            self._eye(face[eye])
+        canvas.polygon(face[48:60], look.lips, HEAD)
+        canvas.polygon(face[60:68], (60, 20, 24), HEAD)
+        gap = float(np.linalg.norm(face[62, :2] - face[66, :2]))
+        if gap > 0.004 * px:
+            teeth = face[[60, 61, 62, 63, 64]].copy()
+            lower = teeth[::-1] + np.array([0, min(0.35 * gap, 0.006 * px), 0])
+            canvas.polygon(np.concatenate([teeth, lower]), (238, 234, 226), HEAD)
+
+    def _eye(self, lids: Array) -> None:
+        canvas, px = self.canvas, self.px
+        canvas.polygon(lids, (246, 244, 240), HEAD)
+        opened = float(np.linalg.norm(lids[1:3, :2].mean(axis=0) - lids[4:6, :2].mean(axis=0)))
+        if opened > 0.003 * px:
+            centre = lids.mean(axis=0)
+            canvas.disc(centre, min(0.0055 * px, 0.62 * opened), self.look.eyes, HEAD)
+            canvas.disc(centre, min(0.0026 * px, 0.3 * opened), (15, 12, 12), HEAD)
+        canvas.line(lids[:4], _shade(self.look.skin, 0.4), 0.003 * px)
+        if self.look.glasses:
+            centre = lids.mean(axis=0)
+            circle = np.linspace(0, 2 * np.pi, 17)
+            ring = centre[:2] + 0.024 * px * np.stack([np.cos(circle), np.sin(circle)], axis=1)
+            canvas.line(ring, (30, 30, 34), 0.004 * px)
+
+    def _upper_arm(self, side: int) -> None:
+        shoulder, elbow = (self.points[kp.LEFT_SHOULDER + 2 * joint + side] for joint in range(2))
+        bare = self.look.sleeves == "short"
+        end = shoulder + (elbow - shoulder) * (0.6 if bare else 1.0)
+        for grow, dim in ((0.004, 0.72), (0.0, 0.95)):
+            skin, cloth = _shade(self.look.skin, dim), _shade(self.look.clothes, dim)
+            if bare:
+                self._limb(shoulder, elbow, (0.044 + grow, 0.037 + grow), skin, side)
+            self._limb(shoulder, end, (0.056 + grow, (0.050 if bare else 0.046) + grow), cloth, side)
+
+    def _forearm(self, side: int) -> None:
+        elbow, wrist = (self.points[kp.LEFT_ELBOW + 2 * joint + side] for joint in range(2))
+        bare = self.look.sleeves == "short"
+        for grow, dim in ((0.004, 0.72), (0.0, 0.98)):
+            colour = _shade(self.look.skin if bare else self.look.clothes, dim)
+            self._limb(elbow, wrist, ((0.037 if bare else 0.046) + grow, 0.029 + grow), colour, side)
+
+    def _limb(self, start: Array, end: Array, widths_m: tuple[float, float], colour: Colour, side: int) -> None:
+        widths = (widths_m[0] * self.px, widths_m[1] * self.px)
+        self.canvas.limb(start, end, widths, colour, (LEFT_ARM, RIGHT_ARM)[side])
+
+    def _hand(self, side: int) -> None:
+        part = (LEFT_PALM, RIGHT_PALM)[side]
+        hand = self.points[(kp.LEFT_HAND, kp.RIGHT_HAND)[side]]
+        scale = self.px * self.body.hand / 0.185
+        skin, edge = self.look.skin, _shade(self.look.skin, 0.62)
+        palm = hand[[0, 1, 5, 9, 13, 17]]
+        swollen = palm.copy()
+        swollen[:, :2] += (palm[:, :2] - palm[:, :2].mean(axis=0)) * 0.12
+        order = sorted(range(5), key=lambda finger: -float(hand[2 + 4 * finger, 2]))
+        near = [finger for finger in order if hand[3 + 4 * finger, 2] < hand[5, 2] - 0.005]
+        for finger in (finger for finger in order if finger not in near):
+            self._finger(hand, finger, scale, skin, edge, part)
+        for grow, colour in ((0.003, edge), (0.0, skin)):
+            self.canvas.limb(
+                hand[0], hand[[5, 17]].mean(axis=0), ((0.026 + grow) * scale, (0.024 + grow) * scale), colour, part
+            )
+        self.canvas.polygon(swollen, skin, part)
+        for finger in near:
+            self._finger(hand, finger, scale, skin, edge, part)
+
+    def _finger(self, hand: Array, finger: int, scale: float, skin: Colour, edge: Colour, part: int) -> None:
+        joints = hand[1 + 4 * finger : 5 + 4 * finger]
+        half = _FINGER_M * scale * (1.15 if finger == 0 else 1.0)
+        for grow, colour in ((0.003 * scale, edge), (0.0, skin)):
+            for number in range(3):
+                widths = (half * (1 - 0.07 * number) + grow, half * (0.93 - 0.07 * number) + grow)
+                self.canvas.limb(joints[number], joints[number + 1], widths, colour, part)
+
+
+def _chest(body: Body) -> Array:
+    """The torso's outline (10 points), the neck's two sides and the collar's end, from the neck's base, m."""
+    shoulder, hip = body.shoulders, body.hips + 0.05
+    half = [(0.06, 0.015), (shoulder, 0.010), (shoulder + 0.012, -0.10), (hip, -0.32), (hip + 0.03, -body.torso - 0.10)]
+    outline = [(x, y, 0.0) for x, y in half] + [(-x, y, 0.0) for x, y in reversed(half)]
+    return np.array([*outline, (0.055, 0.012, 0.02), (-0.055, 0.012, 0.02), (0.0, -0.15, 0.09)])
+
+
+def background(setting: Setting, width: int, height: int) -> Image:
+    """A room: [height, width, 3] RGB."""
+    rng = np.random.default_rng(setting.seed)
+    first, second = (np.array(colour, np.float64) for colour in setting.colours)
+    across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    picture = first + (second - first) * (0.25 * across + 0.75 * down)[..., None]
+    canvas = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+    _furnish(canvas, setting, rng)
+    soft = cv2.GaussianBlur(canvas, (0, 0), height / 240)
+    lamp = 1 + setting.lamp * (0.5 - across)[..., None]
+    grain = rng.normal(0, 2.0, (height, width, 1))
+    return np.clip(soft * lamp * setting.light + grain, 0, 255).astype(np.uint8)
+
+
+def _furnish(canvas: Image, setting: Setting, rng: np.random.Generator) -> None:
+    height, width = canvas.shape[:2]
+    dark = tuple(int(value * 0.8) for value in setting.colours[1])
+    if setting.room in {"panels", "curtain"}:
+        step = width // (8 if setting.room == "panels" else 24)
+        for left in range(0, width, step):
+            cv2.rectangle(canvas, (left, 0), (left + step // (12 if setting.room == "panels" else 2), height), dark, -1)
+    elif setting.room == "shelf":
+        for top in range(height // 10, height, height // 4):
+            cv2.rectangle(canvas, (0, top + height // 5), (width, top + height // 5 + height // 60), dark, -1)
+            left = 0
+            while left < width:
+                thick, tall = int(rng.integers(width // 80, width // 30)), int(rng.integers(height // 9, height // 5))
+                colour = tuple(int(value) for value in rng.integers(40, 200, 3))
+                cv2.rectangle(canvas, (left, top + height // 5 - tall), (left + thick, top + height // 5), colour, -1)
+                left += thick + int(rng.integers(1, width // 60))
+    elif setting.room == "window":
+        left, top = int(rng.integers(0, width // 2)), height // 12
+        cv2.rectangle(canvas, (left, top), (left + width // 3, top + height // 2), (214, 230, 245), -1)
+        for x in (left, left + width // 6, left + width // 3):
+            cv2.line(canvas, (x, top), (x, top + height // 2), dark, width // 100)
+    elif setting.room == "studio":
+        for _ in range(6):
+            centre = (int(rng.integers(width)), int(rng.integers(height)))
+            colour = tuple(int(value) for value in rng.integers(60, 255, 3))
+            cv2.circle(canvas, centre, int(rng.integers(height // 20, height // 8)), colour, -1, cv2.LINE_AA)
+
+
+def _lit(look: Look, setting: Setting) -> Look:
+    light = setting.light
+    return dataclasses.replace(
+        look,
+        skin=_shade(look.skin, light),
+        hair=_shade(look.hair, light),
+        clothes=_shade(look.clothes, light),
+        shirt=_shade(look.shirt, light),
+        lips=_shade(look.lips, light),
+    )
+
+
+def _shade(colour: Colour, factor: float) -> Colour:
+    red, green, blue = (int(min(255, value * factor)) for value in colour)
+    return red, green, blue
+
+
+def _mix(first: Colour, second: Colour, part: float) -> Colour:
+    red, green, blue = (int(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def _rounded(corners: Array) -> Array:
+    """A polygon with its corners cut twice (Chaikin)."""
+    for _ in range(2):
+        following = np.roll(corners, -1, axis=0)
+        corners = np.stack([0.75 * corners + 0.25 * following, 0.25 * corners + 0.75 * following], 1).reshape(
+            -1, corners.shape[1]
+        )
+    return corners
+
+
+def _fixed(corners: Array) -> npt.NDArray[np.int32]:
+    return np.round(corners * _SCALE).astype(np.int32)
+
+
+def _point(place: Array | Sequence[float]) -> tuple[int, int]:
+    return round(float(place[0]) * _SCALE), round(float(place[1]) * _SCALE)
