@@ -13,6 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from csg405.errors import UserError
 from csg405.media import (
     AUDIO_RATE_HZ,
     FPS,
@@ -84,11 +85,11 @@ def test_times_are_those_that_were_written(tmp_path: Path, b_frames: int):
     assert [picture.time_s for _, picture in frames(path)] == pytest.approx([tick / films.TICKS for tick in ticks])
 
 
-def test_a_missing_file_and_one_without_pictures_are_refused(tmp_path: Path):
+def test_a_file_without_pictures_is_refused_and_a_missing_one_is_an_error_to_try_again(tmp_path: Path):
     write_sound(tmp_path / "sound.wav", np.zeros(1600, np.int16))
     with pytest.raises(Unreadable, match="no_pictures"):
         list(frames(tmp_path / "sound.wav"))
-    with pytest.raises(Unreadable, match="undecodable: cannot be opened"):
+    with pytest.raises(UserError, match=r"nothing\.mp4: cannot be opened: No such file.*run this again"):
         list(frames(tmp_path / "nothing.mp4"))
 
 
@@ -244,6 +245,50 @@ def test_colours_of_a_film_without_tags_are_right(film: Path):
     assert np.abs(picture.rgb()[60:90, 10:150].mean((0, 1)) - films.COLOUR).max() < 4
 
 
+@pytest.mark.parametrize(("height", "matrix"), [(720, "bt709"), (480, "bt601")])
+def test_untagged_colours_are_taken_as_players_take_them(tmp_path: Path, height: int, matrix: str):
+    size = f"color=0xC82828:size=1280x{height}:rate=25:duration=0.4"
+    convert = f"format=rgb24,scale=out_color_matrix={matrix}:out_range=tv,format=yuv420p"
+    bare = "h264_metadata=matrix_coefficients=2:colour_primaries=2:transfer_characteristics=2"
+    ffmpeg("-f", "lavfi", "-i", size, "-vf", convert, "-c:v", "libx264", "-bsf:v", bare, tmp_path / "bare.mp4")
+    _, picture = next(iter(frames(tmp_path / "bare.mp4")))
+    assert np.abs(picture.rgb().mean((0, 1)) - (200, 40, 40)).max() < 4
+
+
+def test_pictures_of_avi_come_in_order_though_it_stores_no_times(tmp_path: Path):
+    source = films.write(tmp_path / "source.mp4", films.steady(25, 120), b_frames=3, gop=50)
+    ffmpeg("-i", source, "-c", "copy", tmp_path / "film.avi")
+    seen = [(ticks, films.number_of(picture.rgb())) for ticks, picture in frames(tmp_path / "film.avi")]
+    assert len(seen) >= 118
+    numbers = [number for _, number in seen]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    clip = [films.number_of(image) for image in frames_on_clock(tmp_path / "film.avi", start_ms=3000, n_frames=20)]
+    assert np.diff(clip).tolist() == [1] * 19
+
+
+@pytest.mark.parametrize(("name", "codec"), [("film.wmv", "wmav2"), ("film.mpg", "mp2"), ("film.avi", "mp3")])
+def test_sound_of_old_containers_is_read_from_anywhere(tmp_path: Path, name: str, codec: str):
+    source = films.write(tmp_path / "source.mp4", films.steady(25, 250), click_s=[1.0, 4.0, 8.0])
+    ffmpeg("-i", source, "-c:v", "mpeg1video" if name.endswith("mpg") else "mpeg4", "-c:a", codec, tmp_path / name)
+    whole = sound(tmp_path / name, start_ms=0, n_samples=16_000 * 10)
+    peaks = [
+        int(np.argmax(np.abs(whole[first:last]))) + first
+        for first, last in ((0, 40_000), (40_000, 100_000), (100_000, 160_000))
+    ]
+    assert np.diff(peaks) == pytest.approx([48_000, 64_000], abs=40)
+    for start_ms in (3000, 7000):
+        part = sound(tmp_path / name, start_ms=start_ms, n_samples=32_000)
+        peak = int(np.argmax(np.abs(part))) + start_ms * 16
+        assert min(abs(peak - wanted) for wanted in peaks) < 100
+
+
+def test_sound_that_begins_late_leaves_silence_before_it(tmp_path: Path):
+    late = films.write(tmp_path / "late.mkv", films.steady(25, 300), click_s=[10.0], audio_start_s=9.0, audio_s=3.0)
+    assert np.abs(sound(late, start_ms=3000, n_samples=16_000 * 2)).max() == 0
+    heard = sound(late, start_ms=8000, n_samples=16_000 * 4)
+    assert int(np.argmax(heard)) == pytest.approx(32_000, abs=20)
+
+
 def test_a_written_clip_has_its_sound_in_place(clip: Path):
     n_samples = 75 * SAMPLES_PER_FRAME
     seen = sound(clip, start_ms=0, n_samples=n_samples + 3_200)
@@ -319,6 +364,11 @@ def _no_end(folder: Path) -> Path:
     return _cut(whole, folder / "end-lost.mp4", 0.6)
 
 
+def _matroska_end(folder: Path) -> Path:
+    whole = films.write(folder / "whole.mkv", films.steady(25, 200), click_s=[1.0])
+    return _cut(whole, folder / "end-lost.mkv", 0.5)
+
+
 def _sound_only(folder: Path) -> Path:
     ffmpeg("-f", "lavfi", "-i", "sine=duration=2", folder / "tone.m4a")
     return folder / "tone.m4a"
@@ -331,6 +381,7 @@ def _sound_only(folder: Path) -> Path:
         (_text, "not_a_video"),
         (_no_index, "truncated"),
         (_no_end, "truncated"),
+        (_matroska_end, "truncated"),
         (_sound_only, "no_pictures"),
         (_cover, "no_pictures"),
     ],

@@ -156,8 +156,8 @@ def test_hands_move_smoothly_at_human_speeds() -> None:
         _, times_s, moved = performed(seed, hz=100)
         speed = np.linalg.norm(np.gradient(moved.wrists, times_s, axis=0), axis=-1)
         assert 0.3 < np.percentile(speed, 99) < 3.0
-        # A stroke of least jerk over 25 cm in 0.18 s, the largest there is, needs 5.8 d / T^2 = 45 m/s^2.
-        assert np.abs(np.diff(speed, axis=0)).max() / 0.01 < 45
+        # A stroke of least jerk over 31 cm in 0.18 s, the largest that a style may have, needs 5.8 d / T^2 = 55 m/s^2.
+        assert np.abs(np.diff(speed, axis=0)).max() / 0.01 < 55
 
 
 def test_strokes_end_on_stressed_words() -> None:

@@ -73,9 +73,7 @@ def _probe(container: Any, path: Path) -> Probe:
         raise Unreadable(Reason.TRUNCATED if stream.frames else Reason.NO_PICTURES, "no pictures in the file")
     base = Fraction(stream.time_base)
     duration = float((end - first) * base)
-    announced = float(stream.duration * base) if stream.duration else duration
-    if announced - duration > max(_LOST_S, _LOST_FRACTION * announced):
-        raise Unreadable(Reason.TRUNCATED, f"{duration:.2f} s of pictures in the file, {announced:.2f} s announced")
+    _check_whole(container, stream, first=first * base, end=end * base)
     width, height = _displayed_size(path)
     return Probe(
         start_s=float(first * base),
@@ -88,6 +86,36 @@ def _probe(container: Any, path: Path) -> Probe:
         audio_codec=sound.codec_context.name if sound else None,
         audio_rate_hz=sound.rate if sound else None,
     )
+
+
+def _check_whole(container: Any, stream: Any, *, first: Fraction, end: Fraction) -> None:
+    """Compare what is there with what is announced: by the stream, or by a container that says it only as a whole."""
+    if stream.duration:
+        seen, announced, what = end - first, stream.duration * Fraction(stream.time_base), "pictures"
+    elif container.duration and container.format.name.startswith("matroska"):
+        seen, announced, what = (
+            max([end, *_ends_of_sound(container)]),
+            Fraction(container.duration, av.time_base),
+            "film",
+        )
+    else:
+        return
+    if announced - seen > max(_LOST_S, _LOST_FRACTION * announced):
+        raise Unreadable(
+            Reason.TRUNCATED, f"{float(seen):.2f} s of {what} in the file, {float(announced):.2f} s announced"
+        )
+
+
+def _ends_of_sound(container: Any) -> list[Fraction]:
+    """Where the packets of the first audio stream end."""
+    if not container.streams.audio:
+        return []
+    container.seek(0)
+    return [
+        (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+        for packet in container.demux(audio=0)
+        if packet.pts is not None and packet.size
+    ]
 
 
 def video_stream(container: Any) -> Any | None:

@@ -1,0 +1,80 @@
+"""The sound of a span as 16 kHz mono, placed by its own times on the pictures' clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from csg405.media.clock import AUDIO_RATE_HZ
+from csg405.media.probe import Unreadable
+from csg405.media.stream import frames_from
+from csg405.schema import FloatArray, Reason
+
+_PREROLL_MS = 2000
+"""How far before a span decoding begins, so that the decoder has settled when it begins, ms."""
+
+_SLACK_SAMPLES = AUDIO_RATE_HZ // 200
+"""Blocks that are this near to following each other do follow: 5 ms. Matroska counts whole milliseconds, and at
+16 kHz a block of AAC is no whole number of samples; taken by the letter, each block would begin with a click."""
+
+
+def sound(path: Path, *, start_ms: int, n_samples: int) -> FloatArray:
+    """The sound of a span: [n_samples] mono at 16 kHz, -1 to 1, silence where there is none.
+
+    Args:
+        path: the source; its first audio stream is read.
+        start_ms: start of the span on the source's clock.
+        n_samples: samples wanted, at 16 kHz.
+
+    Raises:
+        Unreadable: no audio stream, or it cannot be decoded.
+    """
+    result = np.zeros(n_samples, np.float32)
+    origin = start_ms * AUDIO_RATE_HZ // 1000
+    for first, samples in _placed(_mono(frames_from(path, _first_audio, start_ms=start_ms - _PREROLL_MS))):
+        begin = first - origin
+        if begin >= n_samples:
+            break
+        skip = max(0, -begin)
+        part = samples[skip : n_samples - begin]
+        if part.size:
+            result[begin + skip : begin + skip + part.size] = part
+    return result
+
+
+def _first_audio(container: Any) -> Any:
+    if not container.streams.audio:
+        raise Unreadable(Reason.NO_AUDIO, "the file has no audio stream")
+    return container.streams.audio[0]
+
+
+def _placed(blocks: Iterable[Any]) -> Iterator[tuple[int, FloatArray]]:
+    """Blocks with the number of their first sample, counted from time 0."""
+    following: int | None = None
+    for block in blocks:
+        if block.pts is None:
+            continue
+        number = round(block.pts * Fraction(block.time_base) * AUDIO_RATE_HZ)
+        if following is not None and abs(number - following) <= _SLACK_SAMPLES:
+            number = following
+        following = number + block.samples
+        yield number, block.to_ndarray().reshape(-1)
+
+
+def _mono(frames: Iterable[Any]) -> Iterator[Any]:
+    """Blocks of sound as 16 kHz mono; a stream may change its rate or channels on the way."""
+    kind, resampler = None, None
+    for frame in frames:
+        seen = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if seen != kind:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            kind, resampler = seen, av.AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE_HZ)
+        yield from resampler.resample(frame)  # type: ignore[union-attr]
+    if resampler is not None:
+        yield from resampler.resample(None)
