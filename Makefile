@@ -34,7 +34,10 @@ READY := $(call stamp,$(BACKEND) $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
 READY_DEV := $(call stamp,$(BACKEND) dev hub ray $(EXTRAS))
 
 OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKERS),--workers '$(WORKERS)') \
-	$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)') $(foreach word,$(SET),--set '$(word)')
+	$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
+
+# By way of the environment: so a value may hold spaces and quotes, as SET="crawl.folder='my films'".
+export CSG405_SET := $(SET)
 
 .PHONY: help setup $(STAGES) all test test-long lint doctor clean
 
@@ -85,7 +88,7 @@ doctor: $(READY) ## what of this machine works, and what to do about the rest
 clean: ## delete the run RUN=name: its tables, its files, its crawled media
 ifneq ($(filter command line environment,$(origin RUN)),)
 	@[[ '$(RUN)' =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$$ && ! '$(RUN)' =~ ^(schema|sources)$$ ]] \
-		|| { echo "clean: '$(RUN)' is not the name of a run" >&2; exit 2; }
+		&& [[ ! -f 'manifests/$(RUN)' ]] || { echo "clean: '$(RUN)' is not the name of a run" >&2; exit 2; }
 	rm -rf -- 'work/$(RUN)' 'manifests/$(RUN)'
 else
 	@echo "clean: say which run, for example: make clean RUN=$(RUN)" >&2; exit 2

@@ -37,7 +37,7 @@ def detector_of(config: Config, *, device: str, score_threshold: float) -> Detec
         detector_file(config),
         device=device,
         score_threshold=score_threshold,
-        free_size=weights.MODES[config.mode][0].input_size,
+        free_size=weights.MODES[config.mode][0].input_size if config.detector is None else (640, 640),
     )
 
 

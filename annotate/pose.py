@@ -26,6 +26,8 @@ SCOPE = "clip"
 READS = (Clip, Sighting)
 WRITES = (Pose, Refusal)
 NEEDS = Resources(gpu=True)
+IGNORED = ("mode", "batch")
+"""The network counts by its digest, and a batch gives what its pictures give one by one."""
 
 
 class Config(Settings):

@@ -27,7 +27,7 @@ from csg405.weights import digest
 
 VERSION = "1"
 SCOPE = "video"
-READS = (Video,)
+READS = ()
 WRITES = (Shot, Sighting, FrameStat, Refusal)
 NEEDS = Resources(gpu=True)
 

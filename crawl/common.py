@@ -17,6 +17,9 @@ from csg405.schema import Attempt, Reason, Video
 OK = "ok"
 """Status of a video that is at hand."""
 
+SITE = "file."
+"""What the ids of videos from a folder begin with; all others came from a list."""
+
 
 def sha256(path: Path) -> str:
     """Digest of a file, as 64 hexadecimal digits."""

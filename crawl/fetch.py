@@ -61,7 +61,6 @@ class Fetcher:
         import yt_dlp
 
         self._incoming = incoming
-        self._empty()
         self._errors = yt_dlp.utils.YoutubeDLError
         try:
             self._yt_dlp = yt_dlp.YoutubeDL(_options(config, incoming))
@@ -69,6 +68,7 @@ class Fetcher:
         except self._errors as error:
             said = clean(str(error))
             raise UserError(f"crawl.cookies={config.cookies}: no cookies in Netscape's text format: {said}") from error
+        self._empty()
 
     def __enter__(self) -> Self:
         return self

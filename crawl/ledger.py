@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from csg405 import table
+from csg405.crawl import common
 from csg405.run import Folders
-from csg405.schema import Attempt, Video
+from csg405.schema import Attempt, Reason, Video
 
 _ROWS_PER_PART = 1000
 """Rows of a part: small enough to write again in some milliseconds, and 100,000 videos make 100 parts."""
@@ -118,6 +119,12 @@ class Ledger:
         if row.video_id:
             self._id_of_try[row.source] = row.video_id
         self._waiting += 1
+
+    def leave(self, row: Video, detail: str) -> None:
+        """Mark a video as gone whose source was taken away, so that nothing further is made from it."""
+        gone = common.refused(row, Reason.GONE, detail)
+        self.put(gone)
+        self.attempt(common.Try().row(row.source, row.video_id, gone.status, gone.detail))
 
     def flush_if_due(self) -> None:
         """Save when enough has come together, or enough time has passed."""

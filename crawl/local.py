@@ -1,11 +1,13 @@
-"""Videos from a folder on this machine: reached by links, known by their content, and read once.
+r"""Videos from a folder on this machine: reached by links, known by their content, and read once.
 
 A video is its bytes: renaming a file changes a name on its row and nothing else, and the same bytes twice are one
-video. The digests of files that did not change are remembered, so a second run opens none of them.
+video. The digests of files that did not change are remembered, so a second run opens none of them. File systems hold
+names that are not UTF-8 and tables do not, so a row names such a file with its stray bytes written as `\xff`.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import logging
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from csg405 import table
 from csg405.crawl import common
-from csg405.crawl.common import OK, Tally, Try
+from csg405.crawl.common import OK, SITE, Tally, Try
 from csg405.crawl.config import Config
 from csg405.crawl.ledger import Ledger
 from csg405.errors import UserError
@@ -27,14 +29,11 @@ from csg405.schema import Reason, Video
 
 log = logging.getLogger(__name__)
 
-SITE = "file."
-"""What the ids of local videos begin with."""
-
 _SAVE_DIGESTS_S = 60.0
 
 
 def find(config: Config, folders: Folders) -> list[str]:
-    """The video files of the folder: paths below it, sorted.
+    """The video files of the folder: paths below it as the file system names them, sorted.
 
     Hidden files and folders are passed over, and so is the `work` folder, where media of this project lie. Links to
     files are followed, links to folders are not.
@@ -65,7 +64,12 @@ def _walk(folder: Path, own: Path) -> Iterator[str]:
             if path.is_file():
                 yield path.relative_to(folder).as_posix()
             else:
-                log.warning("%s: passed over, it is a link to nothing or no plain file", path)
+                log.warning("%s: passed over, it is a link to nothing or no plain file", readable(str(path)))
+
+
+def readable(name: str) -> str:
+    r"""A file's path fit for tables and messages: bytes that are not UTF-8 are written as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class Digests:
@@ -92,7 +96,8 @@ class Digests:
                 self._known[str(file)] = (stat.st_size, stat.st_mtime_ns, digest)
                 self._changed = True
         except PermissionError as error:
-            raise UserError(f"{file}: may not be read; allow it (chmod a+r), or move it elsewhere") from error
+            name = readable(str(file))
+            raise UserError(f"{name}: may not be read; allow it (chmod a+r), or move it elsewhere") from error
         return digest
 
     def save_if_due(self) -> None:
@@ -117,16 +122,18 @@ class LocalCrawl:
         self._folders = folders
         self._ledger = ledger
         self._digests = Digests(folders.work / "crawl" / "digests.json")
+        self._files: dict[str, list[Path]] = collections.defaultdict(list)
         self._settled: set[str] = set()
         self._tally = Tally()
 
     def run(self, files: list[str]) -> Tally:
         """Take every file once, in order, and note those that are no longer there."""
-        self._present = set(files)
+        for name in files:
+            self._files[readable(name)].append(self._folder / name)
         try:
             with Progress("crawl files", total=len(files), unit="files") as progress:
                 for name in files:
-                    self._take(name)
+                    self._take(readable(name), (self._folder / name).resolve())
                     self._ledger.flush_if_due()
                     self._digests.save_if_due()
                     progress.advance()
@@ -136,9 +143,8 @@ class LocalCrawl:
             self._digests.save()
         return self._tally
 
-    def _take(self, name: str) -> None:
+    def _take(self, name: str, file: Path) -> None:
         clock = Try()
-        file = (self._folder / name).resolve()
         digest = self._digests.of(file)
         video_id = SITE + digest[:16]
         row = self._ledger.get(video_id)
@@ -152,11 +158,11 @@ class LocalCrawl:
         self._settle(name, file, digest, row, clock)
 
     def _holds(self, name: str, video_id: str) -> bool:
-        """Whether a file of the folder holds a video."""
-        return name in self._present and SITE + self._digests.of((self._folder / name).resolve())[:16] == video_id
+        """Whether a file of the folder of this name holds a video; two may be written alike, see `readable`."""
+        return any(SITE + self._digests.of(file.resolve())[:16] == video_id for file in self._files.get(name, ()))
 
     def _settle(self, name: str, file: Path, digest: str, row: Video | None, clock: Try) -> None:
-        path = common.place(self._folders, SITE + digest[:16], file.suffix)
+        path = common.place(self._folders, SITE + digest[:16], Path(name).suffix)
         if row is None or row.status == Reason.GONE:
             new = self._read(name, file, digest)
             self._tally.fetched += new.status == OK
@@ -188,9 +194,7 @@ class LocalCrawl:
                 continue
             if row.path:
                 (self._folders.root / row.path).unlink(missing_ok=True)
-            gone = common.refused(row, Reason.GONE, "no file of the folder holds it any more")
-            self._ledger.put(gone)
-            self._ledger.attempt(Try().row(row.source, row.video_id, gone.status, gone.detail))
+            self._ledger.leave(row, "no file of the folder holds it any more")
 
 
 def crawl(config: Config, folders: Folders, ledger: Ledger, files: list[str]) -> Tally:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import logging
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +44,10 @@ Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes
 out = Console(width=None if sys.stdout.isatty() else 120)
 """What was asked for goes to the standard output; progress, log lines and errors to the standard error."""
 
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+_ENGINES = ("local", "ray")
+
 _FAILED = 1
 _USER_ERROR = 2
 
@@ -52,6 +59,11 @@ def main() -> None:
         app()
     except UserError as error:
         _print(terminal, f"csg405: {error}", style="bold red")
+        sys.exit(_USER_ERROR)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        _print(terminal, f"csg405: {error}; make room or allow it, and run the same command again", style="bold red")
         sys.exit(_USER_ERROR)
 
 
@@ -78,9 +90,20 @@ def _root(
     del version
 
 
-def _open(run: str, config: str, overrides: list[str] | None, workers: int | None) -> Run:
+def _open(run: str, config: str, overrides: list[str] | None, workers: int | None, engine: str) -> Run:
+    """The run with its configuration; `CSG405_SET` holds overrides as a shell would have them, for the Makefile.
+
+    Raises:
+        UserError: something is wrong with it.
+    """
+    if engine not in _ENGINES:
+        raise UserError(f"ENGINE={engine}: no such engine; there are {' and '.join(_ENGINES)}")
+    try:
+        given = shlex.split(os.environ.get("CSG405_SET", ""))
+    except ValueError as error:
+        raise UserError(f"SET {os.environ['CSG405_SET']!r}: {error}; put quotes round a value with spaces") from error
     extra = [] if workers is None else [f"engine.workers={workers}"]
-    return Run.open(run, config, [*(overrides or []), *extra])
+    return Run.open(run, config, [*given, *(overrides or []), *extra])
 
 
 @app.command()
@@ -92,8 +115,7 @@ def crawl(
     workers: Workers = None,
 ) -> None:
     """Fetch videos, or take those of a folder: tables `videos` and `attempts`."""
-    del engine  # one connection a site is what sites allow
-    opened = _open(run, config, overrides, workers)
+    opened = _open(run, config, overrides, workers, engine)
     with opened.locked("crawl"):
         result = importlib.import_module("csg405.crawl.stage").run(opened)
     counts = ", ".join(f"{status} {count}" for status, count in result.statuses.items())
@@ -112,7 +134,7 @@ def annotate(
     workers: Workers = None,
 ) -> None:
     """Find candidate clips and measure them: tables `clips`, `measures/*`, `refusals`, and poses."""
-    _run_stage("annotate", _open(run, config, overrides, workers), engine)
+    _run_stage("annotate", _open(run, config, overrides, workers, engine), engine)
 
 
 @app.command("filter")
@@ -124,7 +146,7 @@ def filter_(
     workers: Workers = None,
 ) -> None:
     """Decide on every clip by every criterion: tables `decisions` and `verdicts`."""
-    opened = _open(run, config, overrides, workers)
+    opened = _open(run, config, overrides, workers, engine)
     _run_stage("filter", opened, engine)
     _print_funnel(opened)
 
@@ -138,7 +160,7 @@ def postprocess(
     workers: Workers = None,
 ) -> None:
     """Cut and release the clips that were kept: table `release`, media, shards, card."""
-    _run_stage("postprocess", _open(run, config, overrides, workers), engine)
+    _run_stage("postprocess", _open(run, config, overrides, workers, engine), engine)
 
 
 @app.command()
@@ -150,8 +172,7 @@ def report(
     workers: Workers = None,
 ) -> None:
     """Make the page to look at: work/<run>/report/index.html."""
-    del engine
-    opened = _open(run, config, overrides, workers)
+    opened = _open(run, config, overrides, workers, engine)
     opened.require("postprocess")
     with opened.locked("report"):
         page = importlib.import_module("csg405.report.build").build(opened)
@@ -175,7 +196,7 @@ def _run_stage(stage: str, run: Run, engine: str) -> None:
     ):
         result = stages.run(run, stage, workers)
         finish = _finish_of(stage)
-        if finish is not None and not result.failures:
+        if finish is not None and result.accepted:
             finish(run)
     times = ", ".join(f"{name.partition('.')[2]} {seconds:g} s" for name, seconds in result.seconds.items())
     _say(f"{stage}: {result.done} shards made, {result.fresh} up to date" + (f" ({times})" if times else ""))
@@ -188,6 +209,8 @@ def _run_stage(stage: str, run: Run, engine: str) -> None:
         _say(
             f"{stage}: {len(result.failures)} shards failed; the others are done. Mend and run the same command again."
         )
+    if not result.accepted:
+        _say(f"  or go on without them: SET=max_failed_shards={len({failure.shard for failure in result.failures})}")
         raise typer.Exit(_FAILED)
 
 
@@ -291,7 +314,7 @@ def show(
 
 def _folders(run: str) -> Folders:
     folders = Folders(Path.cwd(), run)
-    if not folders.work.is_dir():
+    if run in {".", ".."} or "/" in run or not folders.work.is_dir():
         raise UserError(f"run {run!r}: there is no folder work/{run} here")
     return folders
 

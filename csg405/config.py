@@ -27,7 +27,7 @@ BUILT_IN = Path(__file__).parent / "configs"
 class Settings(BaseModel):
     """Base of every configuration model: frozen, strict about types, and no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class EngineSettings(Settings):
@@ -51,6 +51,9 @@ class Stage(Settings):
 
     engine: EngineSettings = EngineSettings()
     device: Literal["cpu", "cuda"] = Field("cpu", description="where networks run")
+    max_failed_shards: int = Field(
+        0, ge=0, description="a stage in which no more shards fail than this is taken as done, without them"
+    )
     videos_per_shard: int = Field(1, ge=1, description="videos that are redone together when one of them changes")
 
 

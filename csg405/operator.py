@@ -10,10 +10,14 @@ so a new file is a new operator. The module has
 - `Config`: its options, frozen and strict,
 - `Operator`: built once per worker from a `Setting`, called with one `Item` at a time, yields records.
 
-It may have `weights(setting)`, the digests of the files that its rows depend on; `check(setting)`, which raises
-`UserError` in the main process before any shard is begun; `READS_MEASURES = True`, to be given all measures; and
-`FILES`, for each record the columns that name files which must be there for a row to be whole: `column`, or
-`folder/column` where they are named from a folder of the run's work folder.
+It may have
+
+- `weights(setting)`: the digests of the files that its rows depend on,
+- `check(setting)`: raises `UserError` in the main process before any shard is begun,
+- `READS_MEASURES = True`: to be given all measures,
+- `IGNORED`: options that change no row,
+- `FILES`: for each record the columns that name files which must be there for a row to be whole: `column`, or
+  `folder/column` where they are named from a folder of the run's work folder.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,6 +71,15 @@ def shards_of(folders: Folders) -> dict[str, list[Video]]:
     return {shard: rows for shard, rows in members.items() if rows}
 
 
+def _remove_unused(made: Sequence[Path], lock: Path) -> None:
+    """Delete folders that were made to hold a lock, inner ones first, where they hold nothing else."""
+    if made and made[0] == lock.parent and list(made[0].iterdir()) == [lock]:
+        lock.unlink()
+        for folder in made:
+            with suppress(OSError):  # another program put something there meanwhile
+                folder.rmdir()
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One run, opened with its configuration."""
@@ -87,11 +96,12 @@ class Run:
         """
         if not _NAME.fullmatch(name):
             raise UserError(f"run {name!r}: wanted letters, digits, '.', '_' and '-', a letter or digit first")
-        if name in _TAKEN:
+        root = root or Path.cwd()
+        if name in _TAKEN or (root / "manifests" / name).is_file():
             raise UserError(f"run {name!r}: manifests/{name} belongs to the project; take another name")
         values = config.load(config_name, overrides)
         settings = config.validate(config.full_model(), values, where=f"configuration {config_name}")
-        return cls(Folders(root or Path.cwd(), name), settings)
+        return cls(Folders(root, name), settings)
 
     @property
     def common(self) -> config.Stage:
@@ -126,11 +136,15 @@ class Run:
     def locked(self, command: str) -> Iterator[None]:
         """Hold the run's lock: two programs never write one run's tables. A killed holder lets go of it.
 
+        Where the caller fails before it made anything, folders that were not there before are not there after.
+
         Raises:
             UserError: another program holds it.
         """
-        self.folders.work.mkdir(parents=True, exist_ok=True)
-        path = self.folders.work / ".lock"
+        work = self.folders.work
+        made = [folder for folder in (work, work.parent) if not folder.exists()]
+        work.mkdir(parents=True, exist_ok=True)
+        path = work / ".lock"
         with path.open("a+", encoding="utf-8") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,11 +155,26 @@ class Run:
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             handle.write(f"csg405 {command} (process {os.getpid()}, since {now})\n")
             handle.flush()
-            yield
+            try:
+                yield
+            except BaseException:
+                _remove_unused(made, path)
+                raise
 
     def stamp(self, stage: str) -> Path:
         """The file that says that a stage finished, and with what counts."""
         return self.folders.work / "stages" / f"{stage}.json"
+
+    def withdraw(self, stage: str) -> None:
+        """Take back the stamps of a stage that begins to write, and of those after it, which are now out of date."""
+        for later in config.STAGES[config.STAGES.index(stage) :]:
+            self.stamp(later).unlink(missing_ok=True)
+
+    def given_up_before(self, stage: str) -> set[str]:
+        """Shards that failed in an earlier stage, where the run goes on without them: see `max_failed_shards`."""
+        stamps = [self.stamp(earlier) for earlier in config.STAGES[: config.STAGES.index(stage)]]
+        facts = [json.loads(path.read_text(encoding="utf-8")) for path in stamps if path.exists()]
+        return {shard for found in facts for shard in found.get("given_up", [])}
 
     def require(self, stage: str) -> None:
         """Make sure that a stage has finished.

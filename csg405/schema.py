@@ -33,7 +33,7 @@ class Reason(enum.StrEnum):
 
     # crawl
     GONE = "gone"
-    """The site says that the video no longer exists, or a local file was removed."""
+    """The site says that the video no longer exists, or it was taken out of the folder or off the list."""
     PRIVATE = "private"
     """The site wants an account that may see the video."""
     AGE_RESTRICTED = "age_restricted"

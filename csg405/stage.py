@@ -56,6 +56,8 @@ class Result:
     fresh: int = 0
     refusals: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     failures: list[Failure] = dataclasses.field(default_factory=list)
+    accepted: bool = True
+    """Nothing failed, or no more than the run goes on without."""
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -66,7 +68,8 @@ def run(run_: Run, stage: str, engine: Engine) -> Result:
     a shard after an operator of this stage failed on it.
     """
     clean_temporary(run_.folders)
-    shards = run_.shards()
+    given_up = run_.given_up_before(stage)
+    shards = {shard: videos for shard, videos in run_.shards().items() if shard not in given_up}
     result = Result()
     failed: set[str] = set()
     started = time.monotonic()
@@ -78,12 +81,13 @@ def run(run_: Run, stage: str, engine: Engine) -> Result:
         result.fresh += len(prints) - len(stale)
         before = time.monotonic()
         if stale:
-            run_.stamp(stage).unlink(missing_ok=True)
+            run_.withdraw(stage)
         failures = _run_step(step, {shard: (prints[shard], shards[shard]) for shard in stale}, engine, result)
         failed |= {failure.shard for failure in failures}
         if stale:
             result.seconds[step.name] = round(time.monotonic() - before, 2)
-    if not result.failures and (result.done or not run_.stamp(stage).exists()):
+    result.accepted = len(failed) <= run_.common.max_failed_shards
+    if result.accepted and not run_.stamp(stage).exists():
         _stamp(run_, stage, result, time.monotonic() - started, len(shards))
     return result
 
@@ -150,10 +154,10 @@ class Step:
         facts = [
             self.name,
             self.module.VERSION,
-            self.setting.config.model_dump(),
+            self.setting.config.model_dump(exclude=set(getattr(self.module, "IGNORED", ()))),
             sorted(self.weights),
             upstream,
-            [dataclasses.asdict(video) for video in videos],
+            [_identity(video, whole=Video in self.module.READS) for video in videos],
         ]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_without_place).encode()).hexdigest()
 
@@ -164,11 +168,20 @@ class Step:
             return False
         named: dict[type[Record], tuple[str, ...]] = getattr(self.module, "FILES", {})
         return all(
-            (self.folders.work / folder / name).exists()
+            _has_content(self.folders.work / folder / name)
             for record, patterns in named.items()
             for folder, _, column in (pattern.rpartition("/") for pattern in patterns)
             for name in table.read_columns(outputs[record], [column])[column]
         )
+
+
+_CONTENT = ("video_id", "sha256", "duration_s", "width", "height", "fps", "n_frames")
+"""What an operator sees of a video that does not read its row: nothing of it changes when a file is renamed."""
+
+
+def _identity(video: Video, *, whole: bool) -> dict[str, Any]:
+    values = dataclasses.asdict(video)
+    return values if whole else {name: values[name] for name in _CONTENT}
 
 
 def _without_place(value: object) -> str:
@@ -176,6 +189,10 @@ def _without_place(value: object) -> str:
     if isinstance(value, Path):
         return "a file"
     raise TypeError(f"{value!r} in a configuration cannot be written as JSON")
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def reads_measures(module: OperatorModule) -> bool:
@@ -319,6 +336,7 @@ def _stamp(run_: Run, stage: str, result: Result, seconds: float, shards: int) -
         "shards": shards,
         "made": result.done,
         "fresh": result.fresh,
+        "given_up": sorted({failure.shard for failure in result.failures}),
         "seconds_by_operator": result.seconds,
         "configuration": run_.section(stage).model_dump(mode="json"),
     }

@@ -117,8 +117,16 @@ def _values(array: pa.ChunkedArray) -> list[Any]:
     return list(array.to_pylist())
 
 
+def _damaged(path: Path, error: Exception) -> UserError:
+    words = str(error).partition("\n")[0]
+    return UserError(f"{path}: the part cannot be read ({words}); delete it, and run the stage that makes it again")
+
+
 def _open(path: Path) -> pq.ParquetFile:
-    file = pq.ParquetFile(path)
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
     seen = (file.schema_arrow.metadata or {}).get(_VERSION, b"").decode()
     if seen.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise UserError(f"{path}: schema version {seen or 'none'}, this program reads {SCHEMA_VERSION}")
@@ -168,7 +176,7 @@ def fingerprint(path: Path) -> str | None:
     """The fingerprint that a part carries; None where there is no part, or none that can be read."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         return None
     if metadata.get(_VERSION, b"").decode().split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         return None

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel
 
 from csg405 import __version__, table
 from csg405.media import FPS
@@ -82,7 +83,17 @@ def card(run: Run, released: list[Release]) -> str:
     )
 
 
+def _used(run: Run, stage: str) -> BaseModel:
+    """What a stage was run with, which need not be what this command was given; its stamp says it."""
+    section: BaseModel = run.section(stage)
+    stamp = run.stamp(stage)
+    if not stamp.exists():
+        return section
+    facts = json.loads(stamp.read_text(encoding="utf-8"))
+    return type(section).model_validate_json(json.dumps(facts["configuration"]))
+
+
 def _settings(run: Run) -> str:
     """The configuration as JSON; of a path only the file's name, for the rest says where somebody keeps files."""
-    values = run.settings.model_dump(include={"annotate", "postprocess"})
+    values = {stage: _used(run, stage).model_dump() for stage in ("annotate", "postprocess")}
     return json.dumps(values, indent=1, default=lambda value: value.name if isinstance(value, Path) else str(value))

@@ -20,13 +20,13 @@ from csg405.media import AUDIO_RATE_HZ, FPS, SAMPLES_PER_FRAME
 from csg405.operator import Item, Resources, Setting
 from csg405.postprocess.cut import read_sound
 from csg405.run import fan_out
-from csg405.schema import Clip, Crop, Cut, Pose, Record, Release, Sample, Verdict
+from csg405.schema import Clip, Crop, Cut, Pose, Record, Release, Sample, Verdict, Video
 from csg405.table import part_path, replace_atomically
 from csg405.weights import digest
 
 VERSION = "1"
 SCOPE = "clip"
-READS = (Clip, Verdict, Crop, Cut, Pose)
+READS = (Video, Clip, Verdict, Crop, Cut, Pose)
 WRITES = (Release, Sample)
 FILES = {Release: ("release/path", "release/audio_path")}
 NEEDS = Resources()

@@ -208,6 +208,26 @@ def test_no_source_is_told_before_anything_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_crawl_that_fails_on_its_sources_leaves_no_folder(tmp_path):
+    (tmp_path / "films").mkdir()
+    listed = tmp_path / "list.txt"
+    listed.write_text("# nothing yet\n")
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("these are no cookies\n")
+    address = tmp_path / "one.txt"
+    address.write_text("http://127.0.0.1:1/film.mp4\n")
+    before = sorted(tmp_path.rglob("*"))
+    wrong: list[dict[str, Path]] = [
+        {}, {"folder": tmp_path / "nowhere"}, {"folder": tmp_path / "films"}, {"urls": tmp_path / "none.txt"},
+        {"urls": listed}, {"urls": address, "cookies": cookies},
+    ]  # fmt: skip
+    for sources in wrong:
+        run = make_run(tmp_path, **sources)
+        with pytest.raises(UserError), run.locked("crawl"):
+            stage.run(run)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_folder_without_a_film_says_what_was_looked_for(tmp_path):
     folder = tmp_path / "papers"
     folder.mkdir()
@@ -218,6 +238,48 @@ def test_folder_without_a_film_says_what_was_looked_for(tmp_path):
     with pytest.raises(UserError, match=r"no video among the 2 files .*looked for \.mp4;"):
         crawl(tmp_path, folder, extensions=(".mp4",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["papers"]
+
+
+def odd_film(folder: Path, name: bytes, seed: int) -> Path:
+    film = make_film(folder / "odd.mp4", seed=seed)
+    try:
+        return film.rename(folder / os.fsdecode(name))
+    except OSError as error:
+        pytest.skip(f"this file system takes no name that is not UTF-8: {error}")
+
+
+def test_name_that_is_not_utf_8_is_a_row_and_is_read_once(tmp_path, films, monkeypatch):
+    odd = odd_film(films, b"bad\xff.mp4", seed=10)
+    make_film(films / "bad\\xff.mp4", seed=11)
+    (films / "deep" / odd.name).write_text("no film")
+    (films / "link.mp4").symlink_to(odd.name)
+    first = crawl(tmp_path, films)
+    assert sorted((row.source, row.status) for row in first.videos) == [
+        ("b.mp4", "ok"), ("bad\\xff.mp4", "ok"), ("bad\\xff.mp4", "ok"), ("deep/A.MKV", "ok"),
+        ("deep/bad\\xff.mp4", "not_a_video"),
+    ]  # fmt: skip
+    paths = [tmp_path / row.path for row in first.videos if row.path]
+    assert any(path.samefile(odd) for path in paths)
+    twin = next(row for row in attempts(tmp_path) if row.source == "link.mp4")
+    assert twin.detail == "the same content as bad\\xff.mp4"
+    before = snapshot(tmp_path)
+    monkeypatch.setattr(local, "probe", lambda path: pytest.fail(f"{path!r} is probed again"))
+    monkeypatch.setattr(local.common, "sha256", lambda path: pytest.fail(f"{path!r} is read again"))
+    assert crawl(tmp_path, films).videos == first.videos
+    assert snapshot(tmp_path) == before
+    odd.unlink()
+    (films / "link.mp4").unlink()
+    gone = [row for row in crawl(tmp_path, films).videos if row.status == "gone"]
+    assert [row.source for row in gone] == ["bad\\xff.mp4"]
+
+
+def test_film_that_is_linked_to_from_a_plain_name_keeps_that_name_s_ending(tmp_path, films):
+    odd = odd_film(tmp_path, b"blob.\xff", seed=12)
+    (films / "c.mp4").symlink_to(odd)
+    row = next(row for row in crawl(tmp_path, films).videos if row.source == "c.mp4")
+    assert row.status == "ok"
+    assert str(row.path).endswith(f"{row.video_id}.mp4")
+    assert (tmp_path / str(row.path)).samefile(odd)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,14 @@ import av
 import pytest
 
 from csg405 import table
-from csg405.crawl import stage
+from csg405.crawl import common, stage
 from csg405.errors import UserError
+from csg405.run import Folders
 from csg405.schema import Attempt, Video
 from tests.crawl_kit import QUICK, make_film, make_run
 from tests.crawl_site import Site, crawl, leftovers, make_pages, serving
+
+OFF = "no longer on the list"
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +201,76 @@ def test_folder_and_list_together(tmp_path, site):
     assert [row.video_id.partition(".")[0] for row in result.videos] == ["file", "web"]
     alone = crawl(tmp_path, site, "film0.mp4")
     assert alone.videos == result.videos
+
+
+def test_address_off_the_list_is_gone_and_comes_back_without_a_request(tmp_path, site):
+    names = ["film0.mp4", "film1.mp4", "code403", "nothing.mp4"]
+    first = crawl(tmp_path, site, *names)
+    media = tmp_path / str(first.videos[1].path)
+    off = crawl(tmp_path, site, "film0.mp4")
+    assert [(row.status, row.detail) for row in off.videos[:3]] == [("ok", ""), *[("gone", OFF)] * 2]
+    assert off.videos[3] == first.videos[3]
+    assert off.videos[1] == dataclasses.replace(first.videos[1], status="gone", detail=OFF, path=None)
+    assert media.is_file()
+    assert [(row.source, row.detail) for row in attempts(tmp_path)[4:]] == [
+        (site.url("film1.mp4"), OFF), (site.url("code403"), OFF),
+    ]  # fmt: skip
+    assert crawl(tmp_path, site, "film0.mp4").videos == off.videos
+    assert len(attempts(tmp_path)) == 6
+    site.requests.clear()
+    back = crawl(tmp_path, site, *names)
+    assert back.videos == first.videos
+    assert set(site.requests) == {"code403"}
+    assert (back.fetched, back.whole) == (1, 1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "other bytes"])
+def test_address_back_on_the_list_is_fetched_where_its_media_are_not_there(tmp_path, site, damage):
+    first = crawl(tmp_path, site, "film0.mp4", "film1.mp4")
+    media = tmp_path / str(first.videos[1].path)
+    crawl(tmp_path, site, "film0.mp4")
+    if damage == "missing":
+        media.unlink()
+    else:
+        media.write_bytes(bytes(media.stat().st_size))
+    site.requests.clear()
+    assert crawl(tmp_path, site, "film0.mp4", "film1.mp4").videos == first.videos
+    assert set(site.requests) == {"film1.mp4"}
+    assert media.read_bytes() == (site.folder / "film1.mp4").read_bytes()
+
+
+def test_takedown_holds_with_a_folder_too_and_spares_its_films(tmp_path, site):
+    films = tmp_path / "films"
+    make_film(films / "own.mp4", seed=20)
+    crawl(tmp_path, site, "film0.mp4", "film1.mp4", folder=films)
+    rows = crawl(tmp_path, site, "film1.mp4").videos
+    assert [(row.source, row.status) for row in rows] == [
+        ("own.mp4", "ok"), (site.url("film0.mp4"), "gone"), (site.url("film1.mp4"), "ok"),
+    ]  # fmt: skip
+    assert stage.run(make_run(tmp_path, folder=films)).videos == rows
+
+
+def test_video_stays_while_one_of_its_addresses_is_listed(tmp_path, site):
+    """Without a network: the film is put where the crawl of a YouTube address would have put it."""
+    forms = ["https://www.youtube.com/watch?v=NBMTc71yrpk", "https://youtu.be/NBMTc71yrpk"]
+    fetched = crawl(tmp_path, site, "film0.mp4").videos[0]
+    folders = Folders(tmp_path, "t")
+    path = common.place(folders, "youtube.NBMTc71yrpk", ".mp4")
+    common.move(tmp_path / str(fetched.path), path)
+    row = dataclasses.replace(
+        fetched, video_id="youtube.NBMTc71yrpk", source=forms[0], path=common.relative(folders, path)
+    )
+    table.write_part(table.part_path(folders.table(Video), "00000"), Video, [row])
+    listed = tmp_path / "list.txt"
+    for addresses, wanted in (
+        (forms, row),
+        (forms[1:], dataclasses.replace(row, source=forms[1])),
+        (["http://127.0.0.1:1/x"], dataclasses.replace(row, source=forms[1], status="gone", detail=OFF, path=None)),
+        (forms[:1], row),
+    ):
+        listed.write_text("\n".join(addresses))
+        result = stage.run(make_run(tmp_path, urls=listed, **QUICK, proxy="http://127.0.0.1:1"))
+        assert result.videos[0] == wanted
 
 
 @pytest.mark.parametrize("text", [None, "these are no cookies\n"])

@@ -301,6 +301,80 @@ def test_a_film_that_goes_bad_is_a_row_and_the_rest_goes_on(copy: Path) -> None:
     assert videos.loc["damaged.mp4"].status != "ok" or seen or videos.loc["damaged.mp4"].video_id in released
 
 
+def test_a_renamed_film_is_not_looked_at_again(copy: Path) -> None:
+    (copy / "films" / "deeper" / "good.mp4").rename(copy / "films" / "better.mp4")
+    said = run_all(copy)
+    assert "annotate: 0 shards made" in said
+    assert set(parquet(copy, "release").source) == {"better.mp4"}
+
+
+def test_films_that_are_away_for_a_moment_are_an_error_and_no_refusal(copy: Path) -> None:
+    before = parquet(copy, "refusals")
+    (copy / "films").rename(copy / "away")
+    changed = options(copy, "annotate.speech.threshold=0.45")
+    done = csg405(copy, "annotate", *changed, check=False)
+    assert done.returncode == 1
+    assert "FAILED annotate.speech" in done.stderr
+    assert "cannot be opened: No such file" in done.stderr
+    assert csg405(copy, "filter", *changed, check=False).returncode == 2
+    (copy / "away").rename(copy / "films")
+    csg405(copy, "annotate", *changed)
+    pd.testing.assert_frame_equal(parquet(copy, "refusals")[["reason", "video_id"]], before[["reason", "video_id"]])
+
+
+def test_a_run_goes_on_without_what_fails_if_it_is_told_to(copy: Path) -> None:
+    """One film is away while the rest is annotated anew."""
+    (copy / "films" / "deeper" / "good.mp4").rename(copy / "good.mp4")
+    changed = ["annotate.speech.threshold=0.45", "max_failed_shards=1"]
+    done = csg405(copy, "annotate", *options(copy, *changed))
+    assert "FAILED annotate.speech" in done.stderr
+    run_all(copy, *changed, stages=("filter", "postprocess", "report"))
+    assert len(parquet(copy, "release")) == 0
+    assert len(parquet(copy, "verdicts")) > 0
+    (copy / "good.mp4").rename(copy / "films" / "deeper" / "good.mp4")
+    run_all(copy, *changed)
+    assert set(parquet(copy, "release").source) == {"deeper/good.mp4"}
+
+
+def test_a_stage_wants_those_before_it_run_on_what_there_is(copy: Path) -> None:
+    changed = options(copy, "annotate.candidates.max_s=6")
+    csg405(copy, "annotate", *changed)
+    for stage in ("postprocess", "report"):
+        done = csg405(copy, stage, *changed, check=False)
+        assert done.returncode == 2
+        assert "has not finished" in done.stderr
+    run_all(copy, "annotate.candidates.max_s=6", stages=("filter", "postprocess", "report"))
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "footer"])
+def test_a_damaged_part_is_named_or_made_anew(copy: Path, damage: str) -> None:
+    for name in ("clips", "release"):
+        part = max((copy / "manifests" / RUN / name).glob("*.parquet"), key=lambda path: path.stat().st_size)
+        data = part.read_bytes()
+        part.write_bytes(
+            {"empty": b"", "half": data[: len(data) // 2], "footer": data[:-40] + bytes(32) + data[-8:]}[damage]
+        )
+    run_all(copy, stages=("annotate", "filter", "postprocess", "report"))
+    assert set(parquet(copy, "release").source) == {"deeper/good.mp4"}
+    part = next((copy / "manifests" / RUN / "videos").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    done = csg405(copy, "crawl", *options(copy), check=False)
+    assert done.returncode == 2
+    assert part.name in done.stderr
+    assert "delete it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_card_says_what_the_poses_were_made_with(copy: Path) -> None:
+    """Though the last command was given nothing of it."""
+    words = ["--run", RUN, "--config", "folder", "--set", "filter.criteria.motion.at_least=0.06"]
+    for stage in ("filter", "postprocess"):
+        csg405(copy, stage, *words)
+    card = (copy / "work" / RUN / "release" / "README.md").read_text()
+    assert '"pose": "pose.onnx"' in card
+    assert '"channels": "rgb"' in card
+
+
 def test_media_that_somebody_deleted_are_made_anew(copy: Path) -> None:
     before = {path: path.read_bytes() for path in (copy / "work" / RUN / "release").rglob("*.mp4")}
     assert before

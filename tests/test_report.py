@@ -15,9 +15,10 @@ import pytest
 
 from csg405 import keypoints, table
 from csg405.errors import UserError
+from csg405.report import summary
 from csg405.report.build import build
 from csg405.run import Run
-from csg405.schema import Clip, Cut, Decision, Verdict, Video
+from csg405.schema import Clip, Cut, Decision, Release, Verdict, Video
 from tests import report_run
 
 
@@ -108,7 +109,37 @@ def test_the_great_numbers_are_those_of_the_tables(page: Page) -> None:
     figures = said(page.one("dl", class_="figures"))
     assert "2 of 4 videos at hand" in figures
     assert "5 clips of one person speaking" in figures
-    assert "2 clips, 1 of them to be looked at" in figures
+    assert "2 clips, 1 to review: lip sync" in figures
+
+
+def test_every_reviewing_criterion_is_named_with_its_clips(tmp_path: Path) -> None:
+    run = report_run.empty(tmp_path)
+    flags = [["lip_sync"], ["exposure", "lip_sync"], ["lip_sync"], []]
+    report_run.put(run, Verdict, "00000", [_kept(number, review) for number, review in enumerate(flags)])
+    assert "4 clips, 3 to review: lip sync 3, exposure 1" in said(Page(build(run)).one("dl", class_="figures"))
+    report_run.put(run, Verdict, "00000", [_kept(0, [])])
+    assert said(Page(build(run)).one("dl", class_="figures")).endswith("1 clip")
+
+
+def _kept(number: int, review: list[str]) -> Verdict:
+    return Verdict(clip_id=f"file.a_{number}", video_id="file.a", duration_s=5.0, kept=True, reasons=[],
+                   first_reason=None, only_reason=None, review=review)  # fmt: skip
+
+
+def test_the_page_tells_the_splits(page: Page) -> None:
+    assert "no source video in two splits: 2 train." in {said(note).partition(", ")[2] for note in page.all("p")}
+
+
+def test_a_damaged_release_does_not_stop_the_totals(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folders.root, tmp_path / "copy")
+    broken = report_run.empty(tmp_path / "copy")
+    for part in table.parts(broken.folders.table(Release)):
+        part.write_bytes(b"not a table")
+    columns = ["video_id", "duration_s", "kept", "review"]
+    totals = summary.totals(broken.folders, broken.videos(), summary.read(broken.folders, Verdict, columns))
+    assert (totals.kept, totals.kept_videos, totals.flagged) == (2, 1, [("lip_sync", 1)])
+    with pytest.raises(UserError, match="cannot be read"):
+        summary.splits(broken.folders)
 
 
 def test_the_funnel_is_drawn_to_scale(page: Page) -> None:
@@ -124,7 +155,7 @@ def test_the_title_tells_run_and_date(page: Page) -> None:
 def test_the_criteria_stand_in_their_order_with_their_counts(page: Page) -> None:
     rows = [row for row in page.all("tr") if "data-criterion" in row.attributes]
     assert [row.attributes["data-criterion"] for row in rows] == ["sharpness", "speech", "lip_sync"]
-    # fail, share, first, lost, only, length of only
+    # fail, share, first, lost, only, regained
     assert said(rows[0]) == "sharpness at least 20 luma\N{SUPERSCRIPT TWO} drop 2 40 % 2 10 s 1 5 s"
     assert said(rows[1]) == "speech at least 0.5 drop 2 40 % 1 4 s 1 4 s"
     assert said(rows[2]) == "lip sync at least 2 review 2 40 % flags only"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from csg405 import keypoints
+from csg405 import keypoints, table
+from csg405.filter import criteria
 from csg405.report.build import build
+from csg405.schema import Decision, Verdict
 from tests import report_run
 
 pytestmark = pytest.mark.long
@@ -254,6 +258,60 @@ def test_no_width_scrolls_sideways(browser: Any, index: Path, width: int, scheme
     assert wide <= width
     brightness = np.mean([int(part) for part in background.removeprefix("rgb(").rstrip(")").split(",")])
     assert (brightness > 128) == (scheme == "light")
+
+
+@pytest.fixture(scope="module")
+def every_criterion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with all criteria of the filter, their units and thresholds, and numbers as long as they get."""
+    run = report_run.empty(tmp_path_factory.mktemp("criteria"))
+    config = criteria.Config()
+    active = criteria.active(config)
+    longest, common = 12_345.6 * 3600, active[len(active) // 2][0]
+    report_run.put(run, Decision, "00000", [
+        Decision(clip_id=f"file.a_{clip}", criterion=name, value=None, at_least=each.at_least, at_most=each.at_most,
+                 passed=False, on_fail=each.on_fail) for name, each in active for clip in range(1000)
+    ])  # fmt: skip
+    report_run.put(run, Verdict, "00000", [
+        Verdict(clip_id=f"file.a_{clip}", video_id="file.a", duration_s=longest / 1000, kept=False, reasons=[common],
+                first_reason=common, only_reason=common, review=[]) for clip in range(1000)
+    ])  # fmt: skip
+    stamp = {"finished_at": "2026-03-02T11:30:00+00:00", "configuration": {"criteria": config.model_dump()}}
+    table.write_text(run.stamp("filter"), json.dumps(stamp))
+    return build(run)
+
+
+@pytest.mark.parametrize("width", [1280, 768, 380])
+def test_the_criteria_fit_with_everything_in_sight(browser: Any, every_criterion: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(every_criterion.as_uri())
+    assert "12,345.6 h" in page.locator("#criteria").inner_text()
+    scrolls, left, right = page.locator("#criteria .scroll").evaluate(
+        """box => { const { left, right } = box.getBoundingClientRect();
+        return [box.scrollWidth - box.clientWidth, left, right] }"""
+    )
+    cells = page.locator(".criteria tbody tr > *").evaluate_all(
+        """cells => cells.map(cell => { const range = document.createRange(); range.selectNodeContents(cell);
+        const box = range.getBoundingClientRect(); return [cell.innerText, box.left, box.right, box.height] })"""
+    )
+    page.close()
+    assert scrolls == 0
+    out = [text for text, start, end, height in cells if start < left or end > right or not height]
+    assert not out, "these lie outside what is seen"
+
+
+def test_on_a_phone_every_criterion_is_a_block(browser: Any, every_criterion: Path) -> None:
+    page = browser.new_page(viewport={"width": 380, "height": 900})
+    page.goto(every_criterion.as_uri())
+    boxes = [row.bounding_box() for row in page.locator(".criteria tbody tr").all()]
+    labels = page.locator(".criteria tr[data-criterion=speech] .n").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell, '::before').content.replaceAll('\"', ''))"
+    )
+    shown = page.locator(".criteria thead").is_visible()
+    page.close()
+    assert labels == ["fail", "first", "lost", "only", "regained"]
+    assert not shown
+    assert all(box["width"] > 300 and box["height"] < 220 for box in boxes)
+    assert all(upper["y"] + upper["height"] <= lower["y"] for upper, lower in pairwise(boxes))
 
 
 def test_text_stands_out_from_its_ground(browser: Any, index: Path) -> None:

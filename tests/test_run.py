@@ -110,6 +110,31 @@ def test_another_run_is_not_locked(tmp_path: Path):
         assert (other.folders.work / ".lock").exists()
 
 
+def test_a_failure_takes_back_only_folders_that_the_lock_made(tmp_path: Path):
+    run = Run.open("films", "folder", root=tmp_path)
+
+    def interrupt(name: str | None) -> None:
+        if name:
+            (run.folders.work / name).touch()
+        raise KeyboardInterrupt
+
+    def fail(name: str | None = None) -> None:
+        with pytest.raises(KeyboardInterrupt), run.locked("crawl"):
+            interrupt(name)
+
+    fail()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "work").mkdir()
+    fail()
+    assert [path.name for path in tmp_path.rglob("*")] == ["work"]
+    fail("kept")
+    fail()
+    assert sorted(path.name for path in run.folders.work.iterdir()) == [".lock", "kept"]
+    (run.folders.work / "kept").unlink()
+    fail()
+    assert [path.name for path in run.folders.work.iterdir()] == [".lock"]
+
+
 def test_files_fan_out_by_their_own_name_alone(tmp_path: Path):
     path = fan_out(tmp_path, "youtube.abc_0_4000_p0", ".mp4")
     assert path.name == "youtube.abc_0_4000_p0.mp4"

@@ -85,6 +85,7 @@ def _fill(folder: Path, folders: Folders, config: Config) -> None:
             "run": folders.name,
             "date": newest_stamp(folders),
             "totals": summary.totals(folders, videos, verdicts),
+            "splits": summary.splits(folders),
             "refused": refusals.group(videos, table.read(folders.table(Refusal), Refusal)),
         }
         progress.advance()

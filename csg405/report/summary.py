@@ -71,8 +71,15 @@ class Totals:
     kept_videos: int
     to_review: int
     """Kept clips that a reviewing criterion flags."""
-    splits: list[tuple[str, int]]
-    """Released clips by split."""
+    flagged: list[tuple[str, int]]
+    """Kept clips by the criterion that flags them, most first; a clip counts with every one that does."""
+
+    @property
+    def flags(self) -> str:
+        """The criteria that flag kept clips, as words, with their counts where these tell more than `to_review`."""
+        if all(count == self.to_review for _, count in self.flagged):
+            return ", ".join(words.label(name) for name, _ in self.flagged)
+        return ", ".join(f"{words.label(name)} {words.count(count)}" for name, count in self.flagged)
 
     @property
     def funnel(self) -> list[Stage]:
@@ -101,7 +108,7 @@ def totals(folders: Folders, videos: Sequence[Video], verdicts: pa.Table) -> Tot
     clips = read(folders, Clip, ["start_ms", "end_ms"])
     kept = verdicts.filter(verdicts["kept"])
     at_hand = [video for video in videos if video.status == "ok"]
-    released = collections.Counter(read(folders, Release, ["split"])["split"].to_pylist())
+    flagged = collections.Counter(pc.list_flatten(kept["review"]).to_pylist())
     return Totals(
         videos=len(videos),
         videos_at_hand=len(at_hand),
@@ -113,8 +120,14 @@ def totals(folders: Folders, videos: Sequence[Video], verdicts: pa.Table) -> Tot
         kept_s=float(floats(kept["duration_s"]).sum()),
         kept_videos=len(pc.unique(kept["video_id"])),
         to_review=int(np.count_nonzero(floats(pc.list_value_length(kept["review"])))),
-        splits=[(split, released[split]) for split in SPLITS if split in released],
+        flagged=sorted(flagged.items(), key=lambda found: (-found[1], found[0])),
     )
+
+
+def splits(folders: Folders) -> list[tuple[str, int]]:
+    """Released clips by split, in the order of `SPLITS`; none before the release."""
+    released = collections.Counter(read(folders, Release, ["split"])["split"].to_pylist())
+    return [(split, released[split]) for split in SPLITS if split in released]
 
 
 @dataclasses.dataclass(frozen=True)
