@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from csg405 import keypoints as kp
-from csg405.synth import body, draw, motion, speech, talker, texts
+from csg405 import media
+from csg405.synth import body, draw, film, motion, speech, talker, texts
 from csg405.synth.body import Body, Motion
 
 pytest.importorskip("espeakng_loader", reason="espeakng-loader is not installed (extra `demo`)")
@@ -250,3 +251,56 @@ def test_a_hand_before_the_face_hides_it() -> None:
     assert before[kp.NOSE]
     assert not after[kp.NOSE]
     assert after[kp.FACE].sum() < before[kp.FACE].sum()
+
+
+# ---- films
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory):
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    takes = [film.take(seed, words=6, width=640, height=360) for seed in (1, 2)]
+    return path, takes, film.write(path, takes)
+
+
+def test_a_film_holds_its_takes_and_their_truth(written) -> None:
+    path, takes, truth = written
+    held = media.probe(path)
+    assert held.n_frames == sum(take.n_frames for take in takes) == len(truth.keypoints_px) == len(truth.visible)
+    assert (held.width, held.height, held.audio_rate_hz) == (640, 360, 16_000)
+    assert np.bincount(truth.takes).tolist() == [take.n_frames for take in takes]
+    np.testing.assert_array_equal(truth.keypoints_px[: takes[0].n_frames], takes[0].keypoints())
+    heard = media.sound(path, start_ms=0, n_samples=len(takes[0].samples()))
+    assert np.corrcoef(heard, takes[0].samples())[0, 1] > 0.95
+
+
+def test_pictures_of_a_film_show_the_truth(written) -> None:
+    """Where a hand is said to be seen, the picture has the talker's skin; at a pupil it is dark."""
+    path, takes, truth = written
+    skin = np.array(takes[0].talker.look.skin) * takes[0].setting.light
+    misses = []
+    for frame, (_, picture) in enumerate(media.frames(path)):
+        if frame >= takes[0].n_frames:
+            break
+        for point in (91, 112):
+            if truth.visible[frame, point]:
+                x, y = np.round(truth.keypoints_px[frame, point]).astype(int)
+                misses.append(
+                    np.abs(picture.rgb()[y - 1 : y + 2, x - 1 : x + 2].mean((0, 1)) - np.minimum(skin, 255)).max()
+                )
+    assert len(misses) > 50
+    assert np.median(misses) < 25
+
+
+def test_the_same_takes_give_the_same_bytes(written, tmp_path) -> None:
+    path, _, _ = written
+    again = [film.take(seed, words=6, width=640, height=360) for seed in (1, 2)]
+    film.write(tmp_path / "again.mp4", again)
+    assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
+
+
+def test_takes_of_different_sizes_are_refused(tmp_path) -> None:
+    takes = [film.take(1, words=4), film.take(2, words=4, width=640, height=360)]
+    with pytest.raises(ValueError, match="one size and rate"):
+        film.write(tmp_path / "film.mp4", takes)
+    assert not (tmp_path / "film.mp4").exists()

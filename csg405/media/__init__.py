@@ -7,7 +7,7 @@ FFmpeg); ffmpeg-python drives the ffmpeg binary that imageio-ffmpeg ships to enc
 
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS, SAMPLES_PER_FRAME
 from csg405.media.decode import frames, frames_on_clock
-from csg405.media.encode import write_clip
+from csg405.media.encode import write_clip, write_film
 from csg405.media.probe import Probe, Unreadable, probe
 from csg405.media.sound import sound
 
@@ -23,4 +23,5 @@ __all__ = [
     "probe",
     "sound",
     "write_clip",
+    "write_film",
 ]

@@ -1,7 +1,7 @@
-"""Writing a released clip: H.264 and AAC in mp4, at 25 fps, with the very pictures and samples that it is given.
+"""Writing films: H.264 and AAC in mp4, with the very pictures and samples that are given.
 
 ffmpeg-python drives the ffmpeg binary that imageio-ffmpeg ships, one thread, no metadata: the same input gives the
-same bytes.
+same bytes. A released clip is a square film on the 25 fps clock.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import imageio_ffmpeg
@@ -24,7 +25,7 @@ from csg405.table import replace_atomically
 def write_clip(
     path: Path, pictures: Iterable[Image], samples: IntArray, *, size_px: int, crf: int = 18, preset: str = "medium"
 ) -> None:
-    """Encode a clip, whole or not at all.
+    """Encode a released clip, whole or not at all.
 
     Args:
         path: the mp4 to write.
@@ -37,7 +38,51 @@ def write_clip(
     Raises:
         RuntimeError: ffmpeg failed; the message holds its own words.
     """
-    replace_atomically(path, lambda temporary: _encode(temporary, pictures, samples, size_px, crf, preset))
+    write_film(path, pictures, samples, size=(size_px, size_px), crf=crf, preset=preset)
+
+
+def write_film(
+    path: Path,
+    pictures: Iterable[Image],
+    samples: IntArray | None,
+    *,
+    size: tuple[int, int],
+    fps: float = FPS,
+    crf: int = 20,
+    preset: str = "veryfast",
+) -> None:
+    """Encode a film, whole or not at all.
+
+    Args:
+        path: the mp4 to write.
+        pictures: [height, width, 3] RGB.
+        samples: mono sound at 16 kHz; no audio stream when missing.
+        size: width and height, even.
+        fps: pictures a second.
+        crf: x264's constant quality, 0 (lossless) to 51.
+        preset: x264's speed.
+
+    Raises:
+        RuntimeError: ffmpeg failed; the message holds its own words.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sound = []
+        if samples is not None:
+            wav = Path(folder) / "sound.wav"
+            soundfile.write(wav, samples, AUDIO_RATE_HZ, subtype="PCM_16")
+            sound = [ffmpeg.input(str(wav)).audio]
+        raw = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{size[0]}x{size[1]}", framerate=fps)
+        video = raw.filter("scale", out_color_matrix="bt709", out_range="tv").filter(
+            "setparams", colorspace="bt709", color_primaries="bt709", color_trc="bt709", range="tv"
+        )
+        how = {"vcodec": "libx264", "crf": crf, "preset": preset, "pix_fmt": "yuv420p", "movflags": "+faststart",
+               "threads": 1, "map_metadata": -1, "fflags": "+bitexact"}  # fmt: skip
+        if sound:
+            how |= {"acodec": "aac", "audio_bitrate": "96k"}
+        replace_atomically(
+            path,
+            lambda temporary: _run(ffmpeg.output(video, *sound, str(temporary), **how), pictures, name=path.name),
+        )
 
 
 def write_sound(path: Path, samples: IntArray) -> None:
@@ -45,33 +90,22 @@ def write_sound(path: Path, samples: IntArray) -> None:
     replace_atomically(path, lambda temporary: soundfile.write(temporary, samples, AUDIO_RATE_HZ, subtype="PCM_16"))
 
 
-def _encode(path: Path, pictures: Iterable[Image], samples: IntArray, size_px: int, crf: int, preset: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder) / "sound.wav"
-        soundfile.write(wav, samples, AUDIO_RATE_HZ, subtype="PCM_16")
-        raw = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{size_px}x{size_px}", framerate=FPS)
-        video = raw.filter("scale", out_color_matrix="bt709", out_range="tv").filter(
-            "setparams", colorspace="bt709", color_primaries="bt709", color_trc="bt709", range="tv"
-        )
-        stream = ffmpeg.output(
-            video, ffmpeg.input(str(wav)).audio, str(path), vcodec="libx264", crf=crf, preset=preset,
-            pix_fmt="yuv420p", acodec="aac", audio_bitrate="96k", movflags="+faststart", threads=1, map_metadata=-1,
-            fflags="+bitexact",
-        )  # fmt: skip
-        process = (
-            stream.global_args("-hide_banner", "-loglevel", "error", "-nostdin")
-            .overwrite_output()
-            .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
-        )
-        try:
-            for picture in pictures:
-                process.stdin.write(picture.tobytes())
-        except BrokenPipeError:
-            pass  # ffmpeg ended early; its exit status and words say why
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            words = process.stderr.read().decode(errors="replace").strip()
-            status = process.wait()
-        if status:
-            raise RuntimeError(f"ffmpeg ended with status {status} on {path.name}: {words}")
+def _run(stream: Any, pictures: Iterable[Image], *, name: str) -> None:
+    """Feed pictures to ffmpeg."""
+    process = (
+        stream.global_args("-hide_banner", "-loglevel", "error", "-nostdin")
+        .overwrite_output()
+        .run_async(cmd=imageio_ffmpeg.get_ffmpeg_exe(), pipe_stdin=True, pipe_stderr=True)
+    )
+    try:
+        for picture in pictures:
+            process.stdin.write(picture.tobytes())
+    except BrokenPipeError:
+        pass  # ffmpeg ended early; its exit status and words say why
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        words = process.stderr.read().decode(errors="replace").strip()
+        status = process.wait()
+    if status:
+        raise RuntimeError(f"ffmpeg ended with status {status} on {name}: {words}")
