@@ -109,6 +109,6 @@ endif
 	fi
 	@echo '$(BACKEND)' > .venv/.backend
 	@echo "$(if $(filter gpu,$(BACKEND)),onnxruntime ; sys_platform == 'never')" > .venv/overrides.txt
-	$(BIN)/uv pip install --python $(BIN)/python --override .venv/overrides.txt -c constraints.txt \
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --override .venv/overrides.txt -c constraints.txt \
 		-e '.[$(subst -,$(comma),$*)]'
 	@touch $@
