@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -19,12 +18,6 @@ OK = "ok"
 
 SITE = "file."
 """What the ids of videos from a folder begin with; all others came from a list."""
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def empty_row(video_id: str, source: str) -> Video:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from csg405 import table
+from csg405 import table, weights
 from csg405.crawl import common
 from csg405.crawl.common import OK, SITE, Tally, Try
 from csg405.crawl.config import Config
@@ -92,7 +92,7 @@ class Digests:
             stat = file.stat()
             size, changed, digest = self._known.get(str(file), (-1, -1, ""))
             if (size, changed) != (stat.st_size, stat.st_mtime_ns):
-                digest = common.sha256(file)
+                digest = weights.digest(file)
                 self._known[str(file)] = (stat.st_size, stat.st_mtime_ns, digest)
                 self._changed = True
         except PermissionError as error:

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import time
 
+from csg405 import weights
 from csg405.crawl import common
 from csg405.crawl.causes import Refused
 from csg405.crawl.common import OK, SITE, Tally, Try
@@ -98,7 +99,11 @@ class WebCrawl:
             return row
         for path in common.place(self._folders, row.video_id, "").parent.glob(f"{row.video_id}.*"):
             back = dataclasses.replace(row, status=OK, detail="", path=common.relative(self._folders, path))
-            if path.stem == row.video_id and common.is_whole(back, self._folders) and common.sha256(path) == row.sha256:
+            if (
+                path.stem == row.video_id
+                and common.is_whole(back, self._folders)
+                and weights.digest(path) == row.sha256
+            ):
                 return back
         return row
 
@@ -173,7 +178,7 @@ class WebCrawl:
         file = fetcher.fetch(found)
         row = common.with_probe(row, probe(file))
         path = common.place(self._folders, row.video_id, file.suffix)
-        digest, size = common.sha256(file), file.stat().st_size
+        digest, size = weights.digest(file), file.stat().st_size
         common.move(file, path)
         name = common.relative(self._folders, path)
         return dataclasses.replace(row, status=OK, detail="", path=name, sha256=digest, size_bytes=size)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from csg405 import __version__, table
-from csg405.config import STAGES
+from csg405.config import ENGINES, STAGES
 from csg405.errors import UserError
 from csg405.progress import console as terminal
 from csg405.run import Folders, Run
@@ -45,8 +45,6 @@ out = Console(width=None if sys.stdout.isatty() else 120)
 """What was asked for goes to the standard output; progress, log lines and errors to the standard error."""
 
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-
-_ENGINES = ("local", "ray")
 
 _FAILED = 1
 _USER_ERROR = 2
@@ -96,8 +94,8 @@ def _open(run: str, config: str, overrides: list[str] | None, workers: int | Non
     Raises:
         UserError: something is wrong with it.
     """
-    if engine not in _ENGINES:
-        raise UserError(f"ENGINE={engine}: no such engine; there are {' and '.join(_ENGINES)}")
+    if engine not in ENGINES:
+        raise UserError(f"ENGINE={engine}: no such engine; there are {' and '.join(ENGINES)}")
     try:
         given = shlex.split(os.environ.get("CSG405_SET", ""))
     except ValueError as error:

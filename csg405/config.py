@@ -21,6 +21,9 @@ from csg405.errors import UserError
 STAGES = ("crawl", "annotate", "filter", "postprocess")
 """The stages that make a dataset, in their order."""
 
+ENGINES = ("local", "ray")
+"""What spreads shards over workers."""
+
 BUILT_IN = Path(__file__).parent / "configs"
 
 

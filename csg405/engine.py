@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from csg405.config import EngineSettings
+from csg405.config import ENGINES, EngineSettings
 from csg405.errors import UserError
 from csg405.operator import Resources
 
@@ -173,4 +173,4 @@ def make(settings: EngineSettings, *, kind: str, device: str) -> Engine:
         except ModuleNotFoundError as error:
             raise UserError("ENGINE=ray: Ray is not installed; run `make setup EXTRAS=ray`") from error
         return RayEngine(settings, gpu=device == "cuda")
-    raise UserError(f"ENGINE={kind}: no such engine; there are local and ray")
+    raise UserError(f"ENGINE={kind}: no such engine; there are {' and '.join(ENGINES)}")

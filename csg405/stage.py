@@ -31,14 +31,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
-    """What came of a shard: rows by table, refusals by reason."""
-
-    rows: dict[str, int]
-    refusals: dict[str, int]
-
-
-@dataclasses.dataclass(frozen=True)
 class Failure:
     """A shard that failed, with what to read about it."""
 
@@ -54,7 +46,6 @@ class Result:
 
     done: int = 0
     fresh: int = 0
-    refusals: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     accepted: bool = True
     """Nothing failed, or no more than the run goes on without."""
@@ -220,7 +211,6 @@ def _run_step(step: Step, stale: dict[str, tuple[str, list[Video]]], engine: Eng
         for outcome in engine.map(make_worker, list(stale), step.module.NEEDS, media_s=longest_s):
             if outcome.value is not None:
                 result.done += 1
-                result.refusals.update(outcome.value.refusals)
             else:
                 failures.append(_record_failure(step, outcome))
             progress.advance()
@@ -228,7 +218,7 @@ def _run_step(step: Step, stale: dict[str, tuple[str, list[Video]]], engine: Eng
     return failures
 
 
-def _record_failure(step: Step, outcome: Outcome[Counts]) -> Failure:
+def _record_failure(step: Step, outcome: Outcome[int]) -> Failure:
     path = step.folders.work / "logs" / f"{step.name}-{outcome.shard}.txt"
     table.write_text(path, outcome.trace or outcome.error)
     return Failure(step.name, outcome.shard, outcome.error, path)
@@ -243,8 +233,8 @@ class ShardWorker:
         self.videos = shards_of(step.folders)
         self.operator = step.module.Operator(step.setting)
 
-    def __call__(self, shard: str) -> Counts:
-        """Make one shard's parts."""
+    def __call__(self, shard: str) -> int:
+        """Make one shard's parts; the number of their rows."""
         fingerprint, videos = self.plan[shard], self.videos[shard]
         rows: dict[type[Record], list[Record]] = {record: [] for record in self.step.module.WRITES}
         beat = Beat(self.step.beats, shard)
@@ -259,8 +249,7 @@ class ShardWorker:
         for record, path in self.step.outputs(shard).items():
             table.write_part(path, record, rows[record], fingerprint=fingerprint)
         beat.end()
-        refusals = collections.Counter(row.reason for row in rows.get(Refusal, []) if isinstance(row, Refusal))
-        return Counts({record.TABLE: len(made) for record, made in rows.items()}, dict(refusals))
+        return sum(len(made) for made in rows.values())
 
     def _signed(self, refusal: Refusal, item: Item) -> Refusal:
         clip_id = item.clip.clip_id if item.clip else None

@@ -67,7 +67,7 @@ def test_second_run_writes_no_row_and_opens_no_film(tmp_path, films, monkeypatch
     before = snapshot(tmp_path)
     opened = []
     monkeypatch.setattr(local, "probe", lambda path: opened.append(path) or media.probe(path))
-    monkeypatch.setattr(local.common, "sha256", lambda path: opened.append(path) or "0" * 64)
+    monkeypatch.setattr(local.weights, "digest", lambda path: opened.append(path) or "0" * 64)
     second = crawl(tmp_path, films)
     assert opened == []
     assert snapshot(tmp_path) == before
@@ -264,7 +264,7 @@ def test_name_that_is_not_utf_8_is_a_row_and_is_read_once(tmp_path, films, monke
     assert twin.detail == "the same content as bad\\xff.mp4"
     before = snapshot(tmp_path)
     monkeypatch.setattr(local, "probe", lambda path: pytest.fail(f"{path!r} is probed again"))
-    monkeypatch.setattr(local.common, "sha256", lambda path: pytest.fail(f"{path!r} is read again"))
+    monkeypatch.setattr(local.weights, "digest", lambda path: pytest.fail(f"{path!r} is read again"))
     assert crawl(tmp_path, films).videos == first.videos
     assert snapshot(tmp_path) == before
     odd.unlink()
