@@ -34,7 +34,7 @@ class Body:
     shoulders: float = 0.185
     """Half the distance of the shoulder joints."""
     hips: float = 0.12
-    neck: float = 0.09
+    neck: float = 0.065
     upper_arm: float = 0.29
     forearm: float = 0.25
     hand: float = 0.185

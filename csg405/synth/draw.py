@@ -16,6 +16,7 @@ import numpy.typing as npt
 from csg405 import keypoints as kp
 from csg405.media.decode import Image
 from csg405.synth.body import LEFT, RIGHT, Array, Body, Frames, Motion, points
+from csg405.synth.room import background
 from csg405.synth.talker import Camera, Colour, Look, Setting, Talker
 
 _SHIFT = 4
@@ -155,6 +156,7 @@ class _Figure:
         self.skull, self.chest = shot.skull[frame], shot.chest[frame]
         self.shows_face = bool(shot.faces_camera[frame] > 0.05)
         self.px = shot.camera.pixels_per_m
+        self.lamp = shot.setting.lamp
 
     def draw(self) -> None:
         """From the back to the front."""
@@ -180,12 +182,18 @@ class _Figure:
 
     def _torso(self) -> None:
         look, chest = self.look, self.chest
-        self.canvas.polygon(_rounded(chest[:10]), look.clothes, TORSO)
-        neck = np.stack([chest[10], chest[11], self.points[kp.FACE.start + 4], self.points[kp.FACE.start + 12]])
+        outline, (left, right, collar) = chest[:-3], chest[-3:]
+        half = len(outline) // 2
+        shaded = outline[half:] if self.lamp > 0 else outline[:half]
+        self.canvas.polygon(_rounded(outline), look.clothes, TORSO)
+        inner = shaded + (outline.mean(axis=0) - shaded) * np.array([0.42, 0, 0])
+        self.canvas.polygon(_rounded(np.concatenate([shaded, inner[::-1]])), _shade(look.clothes, 0.91), TORSO)
+        opening = np.stack([left, collar, right])
         if look.jacket:
-            self.canvas.polygon(np.stack([chest[10], chest[12], chest[11]]), look.shirt, TORSO)
-        self.canvas.polygon(neck, _shade(look.skin, 0.86), TORSO)
-        self.canvas.line(np.stack([chest[10], chest[12], chest[11]]), _shade(look.clothes, 0.7), 0.006 * self.px)
+            self.canvas.polygon(opening, look.shirt, TORSO)
+        jaw = self.points[kp.FACE][[13, 3]]
+        self.canvas.polygon(np.stack([left, right, jaw[1], jaw[0]]), _shade(look.skin, 0.84), TORSO)
+        self.canvas.line(opening, _shade(look.clothes, 0.7), 0.006 * self.px)
 
     def _back_hair(self) -> None:
         drop = 0.20 if self.look.cut == "long" else 0.09
@@ -203,10 +211,17 @@ class _Figure:
             canvas.polygon(outline, look.hair if look.cut != "bald" else look.skin, HAIR)
             return
         canvas.polygon(outline, look.skin, HEAD)
+        self._face_shade(face)
         if look.beard:
             canvas.polygon(np.concatenate([face[2:15], face[[54, 33, 48]]]), _mix(look.skin, look.hair, 0.55), HEAD)
         self._hair()
         self._features(face)
+
+    def _face_shade(self, face: Array) -> None:
+        """The side away from the lamp, from the temple over the cheek to the chin."""
+        edge = face[8:17] if self.lamp > 0 else face[8::-1]
+        inner = edge + (face[30] - edge) * np.linspace(0.08, 0.42, len(edge))[:, None]
+        self.canvas.polygon(np.concatenate([edge, inner[::-1]]), _shade(self.look.skin, 0.92), HEAD)
 
     def _hair(self) -> None:
         if self.look.cut == "bald":
@@ -258,8 +273,8 @@ class _Figure:
         for grow, dim in ((0.004, 0.72), (0.0, 0.95)):
             skin, cloth = _shade(self.look.skin, dim), _shade(self.look.clothes, dim)
             if bare:
-                self._limb(shoulder, elbow, (0.044 + grow, 0.037 + grow), skin, side)
-            self._limb(shoulder, end, (0.056 + grow, (0.050 if bare else 0.046) + grow), cloth, side)
+                self._limb(shoulder, elbow, (0.042 + grow, 0.037 + grow), skin, side)
+            self._limb(shoulder, end, (0.049 + grow, (0.049 if bare else 0.044) + grow), cloth, side)
 
     def _forearm(self, side: int) -> None:
         elbow, wrist = (self.points[kp.LEFT_ELBOW + 2 * joint + side] for joint in range(2))
@@ -302,53 +317,12 @@ class _Figure:
 
 
 def _chest(body: Body) -> Array:
-    """The torso's outline (10 points), the neck's two sides and the collar's end, from the neck's base, m."""
+    """The torso's outline, the neck's two sides and the collar's end, from the neck's base, m: [15, 3]."""
     shoulder, hip = body.shoulders, body.hips + 0.05
-    half = [(0.06, 0.015), (shoulder, 0.010), (shoulder + 0.012, -0.10), (hip, -0.32), (hip + 0.03, -body.torso - 0.10)]
+    half = [(0.055, 0.048), (0.115, 0.022), (shoulder, 0.005), (shoulder + 0.012, -0.10), (hip, -0.32),
+            (hip + 0.03, -body.torso - 0.10)]  # fmt: skip
     outline = [(x, y, 0.0) for x, y in half] + [(-x, y, 0.0) for x, y in reversed(half)]
-    return np.array([*outline, (0.055, 0.012, 0.02), (-0.055, 0.012, 0.02), (0.0, -0.15, 0.09)])
-
-
-def background(setting: Setting, width: int, height: int) -> Image:
-    """A room: [height, width, 3] RGB."""
-    rng = np.random.default_rng(setting.seed)
-    first, second = (np.array(colour, np.float64) for colour in setting.colours)
-    across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
-    picture = first + (second - first) * (0.25 * across + 0.75 * down)[..., None]
-    canvas = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
-    _furnish(canvas, setting, rng)
-    soft = cv2.GaussianBlur(canvas, (0, 0), height / 240)
-    lamp = 1 + setting.lamp * (0.5 - across)[..., None]
-    grain = rng.normal(0, 2.0, (height, width, 1))
-    return np.clip(soft * lamp * setting.light + grain, 0, 255).astype(np.uint8)
-
-
-def _furnish(canvas: Image, setting: Setting, rng: np.random.Generator) -> None:
-    height, width = canvas.shape[:2]
-    dark = tuple(int(value * 0.8) for value in setting.colours[1])
-    if setting.room in {"panels", "curtain"}:
-        step = width // (8 if setting.room == "panels" else 24)
-        for left in range(0, width, step):
-            cv2.rectangle(canvas, (left, 0), (left + step // (12 if setting.room == "panels" else 2), height), dark, -1)
-    elif setting.room == "shelf":
-        for top in range(height // 10, height, height // 4):
-            cv2.rectangle(canvas, (0, top + height // 5), (width, top + height // 5 + height // 60), dark, -1)
-            left = 0
-            while left < width:
-                thick, tall = int(rng.integers(width // 80, width // 30)), int(rng.integers(height // 9, height // 5))
-                colour = tuple(int(value) for value in rng.integers(40, 200, 3))
-                cv2.rectangle(canvas, (left, top + height // 5 - tall), (left + thick, top + height // 5), colour, -1)
-                left += thick + int(rng.integers(1, width // 60))
-    elif setting.room == "window":
-        left, top = int(rng.integers(0, width // 2)), height // 12
-        cv2.rectangle(canvas, (left, top), (left + width // 3, top + height // 2), (214, 230, 245), -1)
-        for x in (left, left + width // 6, left + width // 3):
-            cv2.line(canvas, (x, top), (x, top + height // 2), dark, width // 100)
-    elif setting.room == "studio":
-        for _ in range(6):
-            centre = (int(rng.integers(width)), int(rng.integers(height)))
-            colour = tuple(int(value) for value in rng.integers(60, 255, 3))
-            cv2.circle(canvas, centre, int(rng.integers(height // 20, height // 8)), colour, -1, cv2.LINE_AA)
+    return np.array([*outline, (0.052, 0.030, 0.02), (-0.052, 0.030, 0.02), (0.0, -0.13, 0.09)])
 
 
 def _lit(look: Look, setting: Setting) -> Look:

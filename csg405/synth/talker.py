@@ -122,7 +122,7 @@ def _body(rng: np.random.Generator) -> Body:
         torso=_near(rng, 0.50, 0.04) * size,
         shoulders=_near(rng, 0.185, 0.07) * size,
         hips=_near(rng, 0.12, 0.07) * size,
-        neck=_near(rng, 0.09, 0.10),
+        neck=_near(rng, 0.065, 0.12),
         upper_arm=_near(rng, 0.29, 0.05) * size,
         forearm=_near(rng, 0.25, 0.05) * size,
         hand=_near(rng, 0.185, 0.06) * size,
