@@ -29,6 +29,10 @@ NOTHING, TORSO, HEAD, HAIR, LEFT_ARM, RIGHT_ARM, LEFT_PALM, RIGHT_PALM = range(8
 _SKULL = np.array([[0.078 * np.cos(a), 0.105 + 0.135 * np.sin(a), -0.01] for a in np.linspace(0, np.pi, 15)])
 """The head's outline from the left ear over the crown to the right one, from the pivot, m."""
 
+_BACK = np.array([[0, 0.215, -0.05], [0, 0.17, -0.095], [0, 0.11, -0.112], [0, 0.05, -0.095], [0.055, 0.11, -0.085],
+                  [-0.055, 0.11, -0.085], [0.05, 0.04, -0.05], [-0.05, 0.04, -0.05]])  # fmt: skip
+"""The back of the head, from the pivot, m: what is seen of it when the head turns."""
+
 _FINGER_M = 0.0085
 """Half the width of a finger, m."""
 
@@ -52,6 +56,7 @@ class Shot:
         self.keypoints = camera.project(space)
         frames = Frames.of(talker.body, motion)
         self.skull = camera.project(frames.on_head(_SKULL * talker.body.head * [talker.body.face_width, 1, 1]))
+        self.back = camera.project(frames.on_head(_BACK * talker.body.head * [talker.body.face_width, 1, 1]))
         self.chest = camera.project(frames.on_torso(_chest(talker.body)))
         self.faces_camera = (frames.head @ np.array([0, 0, 1.0])) @ np.array(
             [np.sin(-camera.turn), 0, np.cos(camera.turn)]
@@ -153,7 +158,7 @@ class _Figure:
         self.look = shot._look
         self.body = shot.talker.body
         self.points = shot.keypoints[frame]
-        self.skull, self.chest = shot.skull[frame], shot.chest[frame]
+        self.skull, self.back, self.chest = shot.skull[frame], shot.back[frame], shot.chest[frame]
         self.shows_face = bool(shot.faces_camera[frame] > 0.05)
         self.px = shot.camera.pixels_per_m
         self.lamp = shot.setting.lamp
@@ -182,18 +187,24 @@ class _Figure:
 
     def _torso(self) -> None:
         look, chest = self.look, self.chest
-        outline, (left, right, collar) = chest[:-3], chest[-3:]
-        half = len(outline) // 2
-        shaded = outline[half:] if self.lamp > 0 else outline[:half]
-        self.canvas.polygon(_rounded(outline), look.clothes, TORSO)
-        inner = shaded + (outline.mean(axis=0) - shaded) * np.array([0.42, 0, 0])
+        before, behind, (left, right, collar) = np.split(chest, [12, 24])
+        away = slice(6, 12) if self.lamp > 0 else slice(0, 6)
+        for side in (slice(0, 5), slice(7, 12)):
+            between = np.concatenate([before[side], behind[side][::-1]])
+            self.canvas.polygon(between, _shade(look.clothes, 0.94), TORSO)
+        self.canvas.polygon(_rounded(behind), look.clothes, TORSO)
+        self.canvas.polygon(_rounded(before), look.clothes, TORSO)
+        shaded = before[away]
+        inner = shaded + (before.mean(axis=0) - shaded) * np.array([0.42, 0, 0])
         self.canvas.polygon(_rounded(np.concatenate([shaded, inner[::-1]])), _shade(look.clothes, 0.91), TORSO)
-        opening = np.stack([left, collar, right])
-        if look.jacket:
-            self.canvas.polygon(opening, look.shirt, TORSO)
         jaw = self.points[kp.FACE][[13, 3]]
+        opening = np.stack([left, collar, right])
+        seen = left[0] > right[0]  # from before, the person's left is at the right
+        if look.jacket and seen:
+            self.canvas.polygon(opening, look.shirt, TORSO)
         self.canvas.polygon(np.stack([left, right, jaw[1], jaw[0]]), _shade(look.skin, 0.84), TORSO)
-        self.canvas.line(opening, _shade(look.clothes, 0.7), 0.006 * self.px)
+        if seen:
+            self.canvas.line(opening, _shade(look.clothes, 0.7), 0.006 * self.px)
 
     def _back_hair(self) -> None:
         drop = 0.20 if self.look.cut == "long" else 0.09
@@ -203,14 +214,16 @@ class _Figure:
 
     def _head(self) -> None:
         look, canvas, face = self.look, self.canvas, self.points[kp.FACE]
+        cover = look.hair if look.cut != "bald" else look.skin
+        canvas.polygon(_hull(np.concatenate([self.skull, self.back])), cover, HAIR)
         for ear in (3, 4):
             part = HEAD if self.shows_face else HAIR
             canvas.disc(self.points[ear], 0.019 * self.px, _shade(look.skin, 0.9), part)
         outline = np.concatenate([face[:17], self.skull])
         if not self.shows_face:
-            canvas.polygon(outline, look.hair if look.cut != "bald" else look.skin, HAIR)
+            canvas.polygon(outline, cover, HAIR)
             return
-        canvas.polygon(outline, look.skin, HEAD)
+        canvas.polygon(_hull(np.concatenate([outline, face[17:36]])), look.skin, HEAD)
         self._face_shade(face)
         if look.beard:
             canvas.polygon(np.concatenate([face[2:15], face[[54, 33, 48]]]), _mix(look.skin, look.hair, 0.55), HEAD)
@@ -317,12 +330,15 @@ class _Figure:
 
 
 def _chest(body: Body) -> Array:
-    """The torso's outline, the neck's two sides and the collar's end, from the neck's base, m: [15, 3]."""
+    """The torso's outline before and behind, the neck's two sides and the collar's end, from its base, m: [27, 3]."""
     shoulder, hip = body.shoulders, body.hips + 0.05
     half = [(0.055, 0.048), (0.115, 0.022), (shoulder, 0.005), (shoulder + 0.012, -0.10), (hip, -0.32),
             (hip + 0.03, -body.torso - 0.10)]  # fmt: skip
-    outline = [(x, y, 0.0) for x, y in half] + [(-x, y, 0.0) for x, y in reversed(half)]
-    return np.array([*outline, (0.052, 0.030, 0.02), (-0.052, 0.030, 0.02), (0.0, -0.13, 0.09)])
+    outline = [*half, *((-x, y) for x, y in reversed(half))]
+    # Chest and back swell toward the middle of their height; shoulders and the hem are thin.
+    deep = np.array([0.02, 0.02, 0.03, 0.07, 0.08, 0.08, 0.08, 0.08, 0.07, 0.03, 0.02, 0.02])
+    before, behind = ([(x, y, sign * z) for (x, y), z in zip(outline, deep, strict=True)] for sign in (1, -1))
+    return np.array([*before, *behind, (0.052, 0.030, 0.02), (-0.052, 0.030, 0.02), (0.0, -0.13, 0.09)])
 
 
 def _lit(look: Look, setting: Setting) -> Look:
@@ -355,6 +371,12 @@ def _rounded(corners: Array) -> Array:
             -1, corners.shape[1]
         )
     return corners
+
+
+def _hull(corners: Array) -> Array:
+    """The corners [k, 2] of the convex polygon around points."""
+    flat = np.ascontiguousarray(corners[:, :2], np.float32)
+    return np.asarray(cv2.convexHull(flat)[:, 0], np.float64)
 
 
 def _fixed(corners: Array) -> npt.NDArray[np.int32]:
