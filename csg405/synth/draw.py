@@ -187,9 +187,9 @@ class _Figure:
 
     def _torso(self) -> None:
         look, chest = self.look, self.chest
-        before, behind, (left, right, collar) = np.split(chest, [12, 24])
-        away = slice(6, 12) if self.lamp > 0 else slice(0, 6)
-        for side in (slice(0, 5), slice(7, 12)):
+        before, behind, (left, right, collar) = np.split(chest, [14, 28])
+        away = slice(7, 14) if self.lamp > 0 else slice(0, 7)
+        for side in (slice(0, 6), slice(8, 14)):
             between = np.concatenate([before[side], behind[side][::-1]])
             self.canvas.polygon(between, _shade(look.clothes, 0.94), TORSO)
         self.canvas.polygon(_rounded(behind), look.clothes, TORSO)
@@ -330,13 +330,14 @@ class _Figure:
 
 
 def _chest(body: Body) -> Array:
-    """The torso's outline before and behind, the neck's two sides and the collar's end, from its base, m: [27, 3]."""
+    """The torso's outline before and behind, the neck's two sides and the collar's end, from its base, m: [31, 3]."""
     shoulder, hip = body.shoulders, body.hips + 0.05
     half = [(0.055, 0.048), (0.115, 0.022), (shoulder, 0.005), (shoulder + 0.012, -0.10), (hip, -0.32),
-            (hip + 0.03, -body.torso - 0.10)]  # fmt: skip
+            (hip + 0.025, -body.torso - 0.03), (hip + 0.03, -body.torso - 0.10)]  # fmt: skip
     outline = [*half, *((-x, y) for x, y in reversed(half))]
     # Chest and back swell toward the middle of their height; shoulders and the hem are thin.
-    deep = np.array([0.02, 0.02, 0.03, 0.07, 0.08, 0.08, 0.08, 0.08, 0.07, 0.03, 0.02, 0.02])
+    half_depth = (0.02, 0.02, 0.03, 0.07, 0.08, 0.08, 0.08)
+    deep = (*half_depth, *reversed(half_depth))
     before, behind = ([(x, y, sign * z) for (x, y), z in zip(outline, deep, strict=True)] for sign in (1, -1))
     return np.array([*before, *behind, (0.052, 0.030, 0.02), (-0.052, 0.030, 0.02), (0.0, -0.13, 0.09)])
 
