@@ -12,7 +12,7 @@ from csg405.config import Settings
 from csg405.operator import Item, Resources, Setting
 from csg405.schema import Clip, FrameStat, Record, column
 
-VERSION = "1"
+VERSION = "2"
 SCOPE = "clip"
 READS = (Clip, FrameStat)
 NEEDS = Resources()
@@ -34,6 +34,7 @@ class PictureQuality(Record):
     luma_mean: float | None = column("median of the mean luma", unit="0-255")
     contrast: float | None = column("median distance of the 95th to the 5th percentile of the luma", unit="0-255")
     change: float | None = column("median of the largest change of a picture between two samples", unit="0-255")
+    repeated_fraction: float | None = column("pictures that are the same as the one before", unit="0-1")
 
 
 WRITES = (PictureQuality,)
@@ -49,7 +50,7 @@ class Operator:
         """One row; values are missing where no sampled picture lies in the clip."""
         clip = item.the_clip()
         stats = [stat for stat in item.read(FrameStat) if clip.start_s <= stat.time_s < clip.end_s]
-        # The first sample's change is against a picture before the clip, perhaps of another shot.
+        # What the first sample says of change is against a picture before the clip, perhaps of another shot.
         yield PictureQuality(
             clip_id=clip.clip_id,
             short_side_px=min(clip.width, clip.height),
@@ -57,7 +58,13 @@ class Operator:
             luma_mean=_median([stat.luma_mean for stat in stats]),
             contrast=_median([stat.luma_high - stat.luma_low for stat in stats]),
             change=_median([stat.change for stat in stats[1:]]),
+            repeated_fraction=_repeated(stats[1:]),
         )
+
+
+def _repeated(stats: list[FrameStat]) -> float | None:
+    pictures = sum(stat.pictures for stat in stats)
+    return sum(stat.repeated for stat in stats) / pictures if pictures else None
 
 
 def _median(values: list[float]) -> float | None:

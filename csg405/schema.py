@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.0"
-"""Major: a reader of another major refuses. Minor: columns were added."""
+SCHEMA_VERSION = "1.1"
+"""Major: a reader of another major refuses. Minor: columns were added, or may be missing that never were."""
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int16]
@@ -190,6 +190,8 @@ class FrameStat(Record):
     change: float = column(
         "largest mean difference of two successive frames (64 px high, luma) since the sample before", unit="0-255"
     )
+    pictures: int = column("frames since the sample before, this one included", unit="frames")
+    repeated: int = column("how many of them are the same as the frame before them", unit="frames")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -324,16 +326,20 @@ class Release(Record):
     clip_id: str = column("the clip")
     video_id: str = column("the source video")
     split: str = column("train, validation or test; all clips of a video are in one")
-    path: str = column("mp4 with sound, relative to the release folder")
-    audio_path: str = column("16 kHz mono wav, relative to the release folder")
+    path: str | None = column(
+        "mp4 with sound, relative to the release folder; missing in a release without pictures, as of synthetic truth"
+    )
+    audio_path: str | None = column(
+        "16 kHz mono wav, relative to the release folder; missing with `path`: the samples are in the shard"
+    )
     shard: str = column("Parquet file with keypoints and samples, relative to the release folder")
     n_frames: int = column("frames, and keypoint rows", unit="frames")
     n_samples: int = column("audio samples at 16 kHz: 640 a frame", unit="samples")
     start_ms: int = column("start in the source", unit="ms")
     end_ms: int = column("end in the source, exclusive", unit="ms")
-    source: str = column("address or file name of the source video")
+    source: str = column("address or file name of the source video; of a synthetic one, the numbers it follows from")
     title: str | None = column("title given by the site")
-    channel: str | None = column("channel given by the site")
+    channel: str | None = column("channel given by the site; of a synthetic video, the talker")
     licence: str | None = column("licence given by the site; unknown when missing")
     source_width: int = column("width of the source picture", unit="px")
     source_height: int = column("height of the source picture", unit="px")
@@ -342,7 +348,7 @@ class Release(Record):
     crop_side_px: int = column("side of the crop", unit="px")
     size_px: int = column("side of the released picture", unit="px")
     review: list[str] = column("criteria that ask for a look at this clip")
-    sha256: str = column("digest of the mp4")
+    sha256: str | None = column("digest of the mp4; missing with `path`")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -361,6 +367,22 @@ class Sample(Record):
     score: FloatArray = column("[n_frames, 133] flattened", unit="0-1")
     audio_rate_hz: int = column("sampling rate", unit="Hz")
     audio_int16: IntArray = column("[640 n_frames]: mono sound", unit="1/32768")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Word(Record):
+    """One word of a released clip, where it is heard; rows in the order in which the words are spoken."""
+
+    TABLE: ClassVar[str] = "words"
+
+    clip_id: str = column("the clip")
+    word: str = column("the word as written, without punctuation")
+    start_s: float = column("start, counted from the clip's start", unit="s")
+    end_s: float = column("end, counted from the clip's start", unit="s")
+    stress_s: float | None = column(
+        "start of its stressed vowel, counted from the clip's start; missing where it has none, or nobody knows",
+        unit="s",
+    )
 
 
 SHARED: tuple[type[Record], ...] = (

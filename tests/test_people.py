@@ -15,8 +15,9 @@ CLIP = items.clip(start_ms=10_000, n_frames=100)  # 10 to 14 s: twenty samples a
 
 def stat(time_s: float) -> FrameStat:
     return FrameStat(
-        video_id="file.a", time_s=time_s, sharpness=1.0, luma_mean=1.0, luma_low=1.0, luma_high=1.0, change=1.0
-    )
+        video_id="file.a", time_s=time_s, sharpness=1.0, luma_mean=1.0, luma_low=1.0, luma_high=1.0, change=1.0,
+        pictures=5, repeated=0,
+    )  # fmt: skip
 
 
 def sight(time_s: float, *, track: int = 0, width: float = 200, height: float = 360) -> Sighting:

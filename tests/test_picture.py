@@ -15,7 +15,8 @@ NOBODY = np.zeros((0, 4), np.float32)
 
 
 def stat(time_s: float, **values: float) -> FrameStat:
-    facts = {"sharpness": 30.0, "luma_mean": 100.0, "luma_low": 20.0, "luma_high": 180.0, "change": 2.0}
+    facts = {"sharpness": 30.0, "luma_mean": 100.0, "luma_low": 20.0, "luma_high": 180.0, "change": 2.0, "pictures": 5,
+             "repeated": 0}  # fmt: skip
     return FrameStat(video_id="file.a", time_s=time_s, **(facts | values))
 
 
@@ -31,8 +32,15 @@ def test_medians_over_the_samples_of_the_clip_alone() -> None:
     around = [stat(1.99, sharpness=999, luma_mean=255), stat(6.0, sharpness=999, luma_mean=255)]
     row = measure(around[0], *inside, around[1])
     assert row == PictureQuality(
-        clip_id=CLIP.clip_id, short_side_px=480, sharpness=20.0, luma_mean=100.0, contrast=161.0, change=2.0
-    )
+        clip_id=CLIP.clip_id, short_side_px=480, sharpness=20.0, luma_mean=100.0, contrast=161.0, change=2.0,
+        repeated_fraction=0.0,
+    )  # fmt: skip
+
+
+def test_repeated_pictures_are_counted_over_all_but_the_first_sample() -> None:
+    row = measure(stat(2, repeated=5), stat(2.5, repeated=1), stat(3, pictures=3, repeated=3))
+    assert row.repeated_fraction == 0.5
+    assert measure(stat(2, repeated=5)).repeated_fraction is None
 
 
 def test_the_first_samples_change_looks_back_out_of_the_clip_and_does_not_count() -> None:
@@ -42,12 +50,18 @@ def test_the_first_samples_change_looks_back_out_of_the_clip_and_does_not_count(
 
 def test_without_a_sample_all_but_the_size_is_missing() -> None:
     assert measure() == PictureQuality(
-        clip_id=CLIP.clip_id, short_side_px=480, sharpness=None, luma_mean=None, contrast=None, change=None
-    )
+        clip_id=CLIP.clip_id, short_side_px=480, sharpness=None, luma_mean=None, contrast=None, change=None,
+        repeated_fraction=None,
+    )  # fmt: skip
 
 
-def look(image: np.ndarray, boxes: np.ndarray = NOBODY) -> FrameStat:
-    return _stat(image, boxes, "file.a", 1.0, 0.0)
+def look(image: np.ndarray, boxes: np.ndarray = NOBODY, *, changes: list[float] | None = None) -> FrameStat:
+    return _stat(image, boxes, "file.a", 1.0, changes or [])
+
+
+def test_a_sample_counts_the_pictures_since_the_last_and_those_that_are_the_same() -> None:
+    seen = look(np.zeros((64, 64, 3), np.uint8), changes=[0.0, 0.019, 0.021, 3.0])
+    assert (seen.pictures, seen.repeated, seen.change) == (4, 2, 3.0)
 
 
 def test_luma_of_pure_colours_is_that_of_rec_601() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from csg405.annotate.sound import Operator, SoundQuality, signal_to_noise_db, speech_mask
+from csg405.annotate.sound import Operator, SoundQuality, above_floor_db, signal_to_noise_db, speech_mask
 from csg405.schema import Clip, Reason, Record, Refusal, SpeechSpan
 from tests import films, items
 
@@ -76,6 +76,25 @@ def test_the_ratio_of_digital_silence_is_finite() -> None:
     assert np.isfinite(signal_to_noise_db(samples, spoken) or 0)
     samples[spoken] = 0.5
     assert 60 < (signal_to_noise_db(samples, spoken) or 0) <= 100
+
+
+@pytest.mark.parametrize("wanted_db", [3.0, 10.0, 20.0])
+def test_the_height_above_the_floor_is_that_of_speech_above_steady_noise(wanted_db: float) -> None:
+    # Half of the windows hold the tone: its power over all is half of its own, and the noise lies under both halves.
+    rng = np.random.default_rng(2)
+    loud = np.tile(np.repeat([1.0, 0.0], RATE_HZ // 10), 20)
+    noise_power = 1e-4
+    samples = rng.normal(0, noise_power**0.5, len(loud))
+    amplitude = (2 * 2 * noise_power * (10 ** (wanted_db / 10) - 1)) ** 0.5
+    samples += loud * amplitude * np.sin(np.arange(len(loud)) * 0.3)
+    assert above_floor_db(samples.astype(np.float32)) == pytest.approx(wanted_db, abs=0.6)
+
+
+def test_silence_stands_above_no_floor_and_digital_silence_is_a_finite_one() -> None:
+    samples = np.zeros(4 * RATE_HZ, np.float32)
+    assert above_floor_db(samples) is None
+    samples[RATE_HZ:] = 0.5
+    assert 60 < (above_floor_db(samples) or 0) <= 100
 
 
 @pytest.mark.parametrize("level", [-23.0, -33.0, -10.0])
