@@ -25,7 +25,8 @@ def finish(run: Run) -> None:
     """Tidy the release and describe it in `work/<run>/release/README.md`."""
     released = table.read(run.folders.table(Release), Release)
     folder = run.folders.work / "release"
-    _remove_strangers(folder / "clips", {folder / path for row in released for path in (row.path, row.audio_path)})
+    named = {folder / path for row in released for path in (row.path, row.audio_path) if path is not None}
+    _remove_strangers(folder / "clips", named)
     _remove_old_cuts(run)
     table.write_text(folder / "README.md", card(run, released))
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csg405 import keypoints as kp
-from csg405.postprocess.crop import Config, Operator, square
+from csg405.crop import square
+from csg405.postprocess.crop import Config, Operator
 from csg405.postprocess.cut import cut_square
 from csg405.schema import Crop, Pose, Sighting
 from tests import items

@@ -1,0 +1,5 @@
+"""`python -m csg405.cli`, the same as `csg405`."""
+
+from csg405.cli import main
+
+main()
