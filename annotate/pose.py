@@ -33,8 +33,10 @@ IGNORED = ("mode", "batch")
 class Config(Settings):
     """Which networks are used, and how."""
 
-    mode: Literal["lightweight", "balanced", "performance"] = Field(
-        "balanced", description="published pair of detector and RTMW network, by rtmlib's names; fetched on first use"
+    mode: Literal["lightweight", "balanced", "performance", "synthetic"] = Field(
+        "balanced",
+        description="published pair of detector and RTMW network, by rtmlib's names, fetched on first use; or "
+        "`synthetic`, the pair of the synthetic world, which knows no real people",
     )
     detector: Path | None = Field(None, description="an ONNX file with YOLOX's contract, in place of the published one")
     pose: Path | None = Field(None, description="an ONNX file with RTMPose's whole-body contract, in place of it")

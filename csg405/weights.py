@@ -50,6 +50,8 @@ class Network:
     """Width and height of the input, px."""
     sha256: str | None = None
     """Digest of the ONNX file, where it is known beforehand."""
+    shipped: Path | None = None
+    """The file, for a network that comes with the package and is not fetched."""
 
 
 def _published(path: str, *, channels: Channels, input_size: tuple[int, int]) -> Network:
@@ -76,12 +78,27 @@ _RTMW_L_384 = _published(
     "rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-384x288_20231122.zip", channels="rgb", input_size=(288, 384)
 )
 
+_SYNTHETIC = Path(__file__).parent / "synth" / "networks"
+
+
+def _shipped(name: str, *, channels: Channels, input_size: tuple[int, int]) -> Network:
+    return Network(
+        name=f"synthetic-{name}", urls=(), licence="Apache-2.0 (csg405)", channels=channels, input_size=input_size,
+        shipped=_SYNTHETIC / f"{name}.onnx",
+    )  # fmt: skip
+
+
 MODES: dict[str, tuple[Network, Network]] = {
     "lightweight": (_YOLOX_TINY, _RTMW_M),
     "balanced": (_YOLOX_M, _RTMW_L_256),
     "performance": (_YOLOX_M, _RTMW_L_384),
+    "synthetic": (
+        _shipped("person", channels="bgr", input_size=(256, 256)),
+        _shipped("pose", channels="rgb", input_size=(288, 384)),
+    ),
 }
-"""Person detector and whole-body estimator by rtmlib's names for the pairs."""
+"""Person detector and whole-body estimator: by rtmlib's names for the pairs, and the pair of the synthetic world,
+which knows that world alone."""
 
 SCORE_SCALE: dict[str, float] = {network.name: 1.0 for network in (_RTMW_M, _RTMW_L_256, _RTMW_L_384)}
 """Raw score that counts as certain, by network: `score = clip(raw / scale, 0, 1)`.
@@ -97,11 +114,13 @@ def cache_folder() -> Path:
 
 
 def fetch(network: Network) -> Path:
-    """The network's ONNX file, downloaded on first use.
+    """The network's ONNX file, downloaded on first use where it does not come with the package.
 
     Raises:
         UserError: no connection, no ONNX file in the archive, or another digest than the recorded one.
     """
+    if network.shipped is not None:
+        return network.shipped
     path = cache_folder() / f"{network.name}.onnx"
     if not path.exists():
         content = _download(network)

@@ -10,6 +10,9 @@ from tests.sources import MODULES, ROOT, STAGES, name_of
 
 HEAVY = ("torch", "transformers", "diffusers")
 
+TRAINING = "csg405.synth.train"
+"""A program of its own, which nothing else imports."""
+
 
 def imported(node: ast.AST, module: str, path: Path) -> Iterator[str]:
     """The dotted names that an import statement may bring in."""
@@ -55,14 +58,20 @@ def test_the_core_imports_no_stage_and_no_stage_another():
     assert wrong == {}, "compose by importlib and a name from the configuration"
 
 
-def test_only_the_benchmark_imports_torch_when_it_is_imported():
+def test_only_the_benchmark_and_training_import_torch_when_they_are_imported():
     wrong = {
         name_of(path): sorted(heavy)
         for path in MODULES
         if stage_of(name_of(path)) != "benchmark"
+        and not name_of(path).startswith(TRAINING)
         and (heavy := {name for name in module_level_imports(path) if name.split(".")[0] in HEAVY})
     }
     assert wrong == {}
+
+
+def test_nothing_imports_the_training():
+    outside = [path for path in MODULES if not name_of(path).startswith(TRAINING)]
+    assert [path for path in outside if any(name.startswith(TRAINING) for name in all_imports(path))] == []
 
 
 def test_stages_are_imported_below_csg405():

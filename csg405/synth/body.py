@@ -49,6 +49,8 @@ class Body:
     nose: float = 1.0
     mouth: float = 1.0
     """Width of the mouth at rest."""
+    stands: bool = False
+    """On straight legs, which stride with the way that the hips go; else seated."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,9 +169,19 @@ def reach(shoulder: Array, wanted: Array, pole: Array, upper: float, fore: float
     return shoulder + along * toward + aside * across, shoulder + distance * toward
 
 
+STANDING_M = 0.40
+"""How much higher the hips of who stands are than those of who sits, m."""
+
+STRIDE_M = 1.4
+"""Way of the hips during two steps, m."""
+
+
 def _place_legs(result: Array, body: Body, motion: Motion) -> None:
-    """Seated legs: they carry the hips and are mostly out of the picture."""
+    """Legs: they carry the hips and are mostly out of the picture."""
     frame = rotation(motion.torso * np.array([1, 0, 0]))
+    if body.stands:
+        _place_standing_legs(result, body, motion, frame)
+        return
     for side, sign in enumerate(SIDES):
         places = {
             kp.LEFT_HIP + side: (sign * body.hips, 0, 0),
@@ -188,6 +200,23 @@ def _place_legs(result: Array, body: Body, motion: Motion) -> None:
 
 EYE_LEVEL = np.array([0, 0.115, 0.085])
 """The middle of the eyes, from the head's pivot, for a head of scale 1."""
+
+
+def _place_standing_legs(result: Array, body: Body, motion: Motion, frame: Array) -> None:
+    way_m = np.linalg.norm((motion.root - motion.root[0])[:, [0, 2]], axis=-1)
+    for side, sign in enumerate(SIDES):
+        swing = 0.42 * sign * np.sin(2 * np.pi * way_m / STRIDE_M)
+        shin = swing - np.where(swing < 0, -0.9, 0.2) * swing
+        out, zero = np.full(len(motion), sign * 0.8 * body.hips), np.zeros(len(motion))
+        hip = np.stack([sign * body.hips + zero, zero, zero], axis=1)
+        knee = np.stack([out, -0.42 * np.cos(swing), 0.42 * np.sin(swing)], axis=1)
+        ankle = knee + np.stack([zero, -0.41 * np.cos(shin), 0.41 * np.sin(shin)], axis=1)
+        toes = kp.FEET.start + 3 * side
+        heel, toe = ankle + np.array([0, -0.06, -0.05]), ankle + np.array([sign * 0.02, -0.07, 0.17])
+        places = {kp.LEFT_HIP + side: hip, kp.INDEX["left_knee"] + side: knee, kp.INDEX["left_ankle"] + side: ankle}
+        places |= {toes: toe, toes + 1: toe + np.array([sign * 0.05, 0, -0.03]), toes + 2: heel}
+        for number, place in places.items():
+            result[:, number] = motion.root + np.einsum("nij,nj->ni", frame, place)
 
 
 def _place_head(result: Array, body: Body, motion: Motion, frames: Frames) -> None:

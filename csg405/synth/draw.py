@@ -6,7 +6,6 @@ the map shows there. Coordinates are sub-pixel: OpenCV takes them as fractions o
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import cv2
@@ -15,16 +14,17 @@ import numpy.typing as npt
 
 from csg405 import keypoints as kp
 from csg405.media.decode import Image
-from csg405.synth.body import LEFT, RIGHT, Array, Body, Frames, Motion, points
+from csg405.synth.body import LEFT, RIGHT, Array, Frames, Motion, points
 from csg405.synth.room import background
-from csg405.synth.talker import Camera, Colour, Look, Setting, Talker
+from csg405.synth.shapes import chest, hull, lit, mix, rounded, shade
+from csg405.synth.talker import Camera, Colour, Setting, Talker
 
 _SHIFT = 4
 _SCALE = 1 << _SHIFT
 _MAP = 4
 """The map of parts is so many times smaller than the picture."""
 
-NOTHING, TORSO, HEAD, HAIR, LEFT_ARM, RIGHT_ARM, LEFT_PALM, RIGHT_PALM = range(8)
+NOTHING, TORSO, HEAD, HAIR, LEFT_ARM, RIGHT_ARM, LEFT_PALM, RIGHT_PALM, LEGS = range(9)
 
 _SKULL = np.array([[0.078 * np.cos(a), 0.105 + 0.135 * np.sin(a), -0.01] for a in np.linspace(0, np.pi, 15)])
 """The head's outline from the left ear over the crown to the right one, from the pivot, m."""
@@ -37,18 +37,8 @@ _FINGER_M = 0.0085
 """Half the width of a finger, m."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Truth:
-    """What is known of every frame of a shot."""
-
-    keypoints_px: npt.NDArray[np.float32]
-    """[n, 133, 2]"""
-    visible: npt.NDArray[np.bool_]
-    """[n, 133] in the picture and not behind anything."""
-
-
-class Shot:
-    """A talker in motion, in front of a camera."""
+class Person:
+    """Somebody in motion, as a camera sees them."""
 
     def __init__(self, talker: Talker, motion: Motion, camera: Camera, setting: Setting) -> None:
         self.talker, self.motion, self.camera, self.setting = talker, motion, camera, setting
@@ -57,20 +47,32 @@ class Shot:
         frames = Frames.of(talker.body, motion)
         self.skull = camera.project(frames.on_head(_SKULL * talker.body.head * [talker.body.face_width, 1, 1]))
         self.back = camera.project(frames.on_head(_BACK * talker.body.head * [talker.body.face_width, 1, 1]))
-        self.chest = camera.project(frames.on_torso(_chest(talker.body)))
+        self.chest = camera.project(frames.on_torso(chest(talker.body)))
         self.faces_camera = (frames.head @ np.array([0, 0, 1.0])) @ np.array(
             [np.sin(-camera.turn), 0, np.cos(camera.turn)]
         )
-        self.background = background(setting, camera.width, camera.height)
-        self._look = _lit(talker.look, setting)
+        self.look = lit(talker.look, setting)
 
     def __len__(self) -> int:
         return len(self.motion)
 
+
+class Shot(Person):
+    """A talker in motion, in front of a camera, perhaps with others about."""
+
+    def __init__(
+        self, talker: Talker, motion: Motion, camera: Camera, setting: Setting, *, others: Sequence[Person] = ()
+    ) -> None:
+        super().__init__(talker, motion, camera, setting)
+        self.others = tuple(others)
+        self.background = background(setting, camera.width, camera.height)
+
     def draw(self, frame: int) -> tuple[Image, npt.NDArray[np.bool_]]:
-        """A frame's picture [height, width, 3] RGB, and which of its 133 points can be seen."""
+        """A frame's picture [height, width, 3] RGB, and which of the talker's 133 points can be seen."""
         canvas = _Canvas(self.background.copy())
-        _Figure(self, canvas, frame).draw()
+        for person in sorted([self, *self.others], key=lambda one: -float(one.keypoints[frame, kp.LEFT_HIP, 2])):
+            canvas.mapped = person is self
+            _Figure(person, canvas, frame).draw()
         return canvas.picture, canvas.sees(self.keypoints[frame])
 
 
@@ -81,12 +83,17 @@ class _Canvas:
         self.picture = picture
         height, width = picture.shape[:2]
         self.map = np.full((-(-height // _MAP), -(-width // _MAP)), NOTHING, np.uint8)
+        self.mapped = True
+        """Whether parts are the talker's, or another's, who only hides them."""
+
+    def _part(self, part: int) -> int:
+        return part if self.mapped else NOTHING
 
     def polygon(self, corners: Array, colour: Colour, part: int) -> None:
         """Fill a polygon [k, 2 or more] of pixels."""
         corners = corners[:, :2]
         cv2.fillPoly(self.picture, [_fixed(corners)], colour, cv2.LINE_AA, _SHIFT)
-        cv2.fillPoly(self.map, [_fixed(corners / _MAP)], part, cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(self.map, [_fixed(corners / _MAP)], self._part(part), cv2.LINE_8, _SHIFT)
 
     def limb(self, start: Array, end: Array, widths: tuple[float, float], colour: Colour, part: int) -> None:
         """Fill a limb that narrows from one joint to the next; widths are half ones, in pixels."""
@@ -107,7 +114,8 @@ class _Canvas:
     def disc(self, centre: Array, radius: float, colour: Colour, part: int) -> None:
         """Fill a circle."""
         cv2.circle(self.picture, _point(centre), round(radius * _SCALE), colour, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(self.map, _point(centre / _MAP), round(radius / _MAP * _SCALE), part, -1, cv2.LINE_8, _SHIFT)
+        small = round(radius / _MAP * _SCALE)
+        cv2.circle(self.map, _point(centre / _MAP), small, self._part(part), -1, cv2.LINE_8, _SHIFT)
 
     def line(self, corners: Array, colour: Colour, thickness: float) -> None:
         """A line through points; it hides nothing."""
@@ -132,10 +140,11 @@ class _Canvas:
 
 def _owners() -> npt.NDArray[np.bool_]:
     """[parts, 133]: on which parts a point may be seen."""
-    owners = np.zeros((RIGHT_PALM, kp.COUNT), np.bool_)
+    owners = np.zeros((LEGS, kp.COUNT), np.bool_)
     owners[TORSO - 1, [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER, kp.LEFT_HIP, kp.RIGHT_HIP]] = True
     owners[HEAD - 1, [*range(5), *range(kp.FACE.start, kp.FACE.stop)]] = True
     owners[HAIR - 1, 3:5] = True
+    owners[LEGS - 1, kp.LEFT_HIP : kp.FEET.stop] = True
     for arm, palm, joints, hand in (
         (LEFT_ARM, LEFT_PALM, (kp.LEFT_SHOULDER, kp.LEFT_ELBOW, kp.LEFT_WRIST), kp.LEFT_HAND),
         (RIGHT_ARM, RIGHT_PALM, (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW, kp.RIGHT_WRIST), kp.RIGHT_HAND),
@@ -153,37 +162,47 @@ _OWNERS = _owners()
 class _Figure:
     """One frame of a person."""
 
-    def __init__(self, shot: Shot, canvas: _Canvas, frame: int) -> None:
+    def __init__(self, person: Person, canvas: _Canvas, frame: int) -> None:
         self.canvas = canvas
-        self.look = shot._look
-        self.body = shot.talker.body
-        self.points = shot.keypoints[frame]
-        self.skull, self.back, self.chest = shot.skull[frame], shot.back[frame], shot.chest[frame]
-        self.shows_face = bool(shot.faces_camera[frame] > 0.05)
-        self.px = shot.camera.pixels_per_m
-        self.lamp = shot.setting.lamp
+        self.look = person.look
+        self.body = person.talker.body
+        self.points = person.keypoints[frame]
+        self.skull, self.back, self.chest = person.skull[frame], person.back[frame], person.chest[frame]
+        self.shows_face = bool(person.faces_camera[frame] > 0.05)
+        self.px = person.camera.pixels_per_m
+        self.lamp = person.setting.lamp
 
     def draw(self) -> None:
         """From the back to the front."""
         if self.look.cut in {"long", "bob"}:
             self._back_hair()
+        order = sorted((LEFT, RIGHT), key=lambda side: -float(self.points[kp.LEFT_WRIST + side, 2]))
+        middle = float(self.points[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER, kp.LEFT_HIP, kp.RIGHT_HIP], 2].mean())
+        behind = [side for side in order if self._depth_of_forearm(side) > middle]
+        for side in behind:
+            self._forearm(side)
+            self._hand(side)
         for side in (LEFT, RIGHT):
             self._leg(side)
             self._upper_arm(side)
         self._torso()
         self._head()
-        order = sorted((LEFT, RIGHT), key=lambda side: -float(self.points[kp.LEFT_WRIST + side, 2]))
-        for side in order:
+        for side in (side for side in order if side not in behind):
             self._forearm(side)
             self._hand(side)
+
+    def _depth_of_forearm(self, side: int) -> float:
+        return float(self.points[[kp.LEFT_ELBOW + side, kp.LEFT_WRIST + side], 2].mean())
 
     def _leg(self, side: int) -> None:
         hip, knee = self.points[kp.LEFT_HIP + side], self.points[kp.INDEX["left_knee"] + side]
         near = hip[2] / knee[2]
-        cloth = _shade(self.look.clothes, 0.55)
-        self.canvas.limb(hip, knee, (0.095 * self.px, 0.075 * self.px * near), cloth, TORSO)
+        cloth = shade(self.look.clothes, 0.55)
+        self.canvas.limb(hip, knee, (0.095 * self.px, 0.075 * self.px * near), cloth, LEGS)
         ankle = self.points[kp.INDEX["left_ankle"] + side]
-        self.canvas.limb(knee, ankle, (0.075 * self.px * near, 0.05 * self.px * near), _shade(cloth, 0.85), TORSO)
+        self.canvas.limb(knee, ankle, (0.075 * self.px * near, 0.05 * self.px * near), shade(cloth, 0.85), LEGS)
+        heel, toe = self.points[kp.FEET.start + 3 * side + 2], self.points[kp.FEET.start + 3 * side]
+        self.canvas.limb(heel, toe, (0.04 * self.px * near, 0.035 * self.px * near), shade(cloth, 0.5), LEGS)
 
     def _torso(self) -> None:
         look, chest = self.look, self.chest
@@ -191,42 +210,42 @@ class _Figure:
         away = slice(7, 14) if self.lamp > 0 else slice(0, 7)
         for side in (slice(0, 6), slice(8, 14)):
             between = np.concatenate([before[side], behind[side][::-1]])
-            self.canvas.polygon(between, _shade(look.clothes, 0.94), TORSO)
-        self.canvas.polygon(_rounded(behind), look.clothes, TORSO)
-        self.canvas.polygon(_rounded(before), look.clothes, TORSO)
+            self.canvas.polygon(between, shade(look.clothes, 0.94), TORSO)
+        self.canvas.polygon(rounded(behind), look.clothes, TORSO)
+        self.canvas.polygon(rounded(before), look.clothes, TORSO)
         shaded = before[away]
         inner = shaded + (before.mean(axis=0) - shaded) * np.array([0.42, 0, 0])
-        self.canvas.polygon(_rounded(np.concatenate([shaded, inner[::-1]])), _shade(look.clothes, 0.91), TORSO)
+        self.canvas.polygon(rounded(np.concatenate([shaded, inner[::-1]])), shade(look.clothes, 0.91), TORSO)
         jaw = self.points[kp.FACE][[13, 3]]
         opening = np.stack([left, collar, right])
         seen = left[0] > right[0]  # from before, the person's left is at the right
         if look.jacket and seen:
             self.canvas.polygon(opening, look.shirt, TORSO)
-        self.canvas.polygon(np.stack([left, right, jaw[1], jaw[0]]), _shade(look.skin, 0.84), TORSO)
+        self.canvas.polygon(np.stack([left, right, jaw[1], jaw[0]]), shade(look.skin, 0.84), TORSO)
         if seen:
-            self.canvas.line(opening, _shade(look.clothes, 0.7), 0.006 * self.px)
+            self.canvas.line(opening, shade(look.clothes, 0.7), 0.006 * self.px)
 
     def _back_hair(self) -> None:
         drop = 0.20 if self.look.cut == "long" else 0.09
         low = np.stack([self.skull[-1], self.skull[0]]) + np.array([0, drop * self.px, 0])
         wide = self.skull + (self.skull - self.skull.mean(axis=0)) * 0.14
-        self.canvas.polygon(_rounded(np.concatenate([wide, low])), self.look.hair, HAIR)
+        self.canvas.polygon(rounded(np.concatenate([wide, low])), self.look.hair, HAIR)
 
     def _head(self) -> None:
         look, canvas, face = self.look, self.canvas, self.points[kp.FACE]
         cover = look.hair if look.cut != "bald" else look.skin
-        canvas.polygon(_hull(np.concatenate([self.skull, self.back])), cover, HAIR)
+        canvas.polygon(hull(np.concatenate([self.skull, self.back])), cover, HAIR)
         for ear in (3, 4):
             part = HEAD if self.shows_face else HAIR
-            canvas.disc(self.points[ear], 0.019 * self.px, _shade(look.skin, 0.9), part)
+            canvas.disc(self.points[ear], 0.019 * self.px, shade(look.skin, 0.9), part)
         outline = np.concatenate([face[:17], self.skull])
         if not self.shows_face:
             canvas.polygon(outline, cover, HAIR)
             return
-        canvas.polygon(_hull(np.concatenate([outline, face[17:36]])), look.skin, HEAD)
+        canvas.polygon(hull(np.concatenate([outline, face[17:36]])), look.skin, HEAD)
         self._face_shade(face)
         if look.beard:
-            canvas.polygon(np.concatenate([face[2:15], face[[54, 33, 48]]]), _mix(look.skin, look.hair, 0.55), HEAD)
+            canvas.polygon(np.concatenate([face[2:15], face[[54, 33, 48]]]), mix(look.skin, look.hair, 0.55), HEAD)
         self._hair()
         self._features(face)
 
@@ -234,7 +253,7 @@ class _Figure:
         """The side away from the lamp, from the temple over the cheek to the chin."""
         edge = face[8:17] if self.lamp > 0 else face[8::-1]
         inner = edge + (face[30] - edge) * np.linspace(0.08, 0.42, len(edge))[:, None]
-        self.canvas.polygon(np.concatenate([edge, inner[::-1]]), _shade(self.look.skin, 0.92), HEAD)
+        self.canvas.polygon(np.concatenate([edge, inner[::-1]]), shade(self.look.skin, 0.92), HEAD)
 
     def _hair(self) -> None:
         if self.look.cut == "bald":
@@ -242,7 +261,7 @@ class _Figure:
         middle = self.skull.mean(axis=0)
         fringe = self.skull[2:-2] + (middle - self.skull[2:-2]) * np.array([0.10, 0.62, 0])
         outer = self.skull + (self.skull - middle) * 0.06
-        self.canvas.polygon(_rounded(np.concatenate([outer, fringe[::-1]])), self.look.hair, HAIR)
+        self.canvas.polygon(rounded(np.concatenate([outer, fringe[::-1]])), self.look.hair, HAIR)
         if self.look.cut == "bun":
             top = self.skull[len(self.skull) // 2]
             self.canvas.disc(top, 0.045 * self.px, self.look.hair, HAIR)
@@ -250,9 +269,9 @@ class _Figure:
     def _features(self, face: Array) -> None:
         look, canvas, px = self.look, self.canvas, self.px
         for brow in (slice(17, 22), slice(22, 27)):
-            canvas.line(face[brow], _shade(look.hair, 0.8), 0.007 * px)
-        dark = _shade(look.skin, 0.72)
-        canvas.line(face[[27, 28, 29, 30]], _shade(look.skin, 0.88), 0.004 * px)
+            canvas.line(face[brow], shade(look.hair, 0.8), 0.007 * px)
+        dark = shade(look.skin, 0.72)
+        canvas.line(face[[27, 28, 29, 30]], shade(look.skin, 0.88), 0.004 * px)
         canvas.line(face[31:36], dark, 0.005 * px)
         for eye in (slice(36, 42), slice(42, 48)):
             self._eye(face[eye])
@@ -272,7 +291,7 @@ class _Figure:
             centre = lids.mean(axis=0)
             canvas.disc(centre, min(0.0055 * px, 0.62 * opened), self.look.eyes, HEAD)
             canvas.disc(centre, min(0.0026 * px, 0.3 * opened), (15, 12, 12), HEAD)
-        canvas.line(lids[:4], _shade(self.look.skin, 0.4), 0.003 * px)
+        canvas.line(lids[:4], shade(self.look.skin, 0.4), 0.003 * px)
         if self.look.glasses:
             centre = lids.mean(axis=0)
             circle = np.linspace(0, 2 * np.pi, 17)
@@ -284,7 +303,7 @@ class _Figure:
         bare = self.look.sleeves == "short"
         end = shoulder + (elbow - shoulder) * (0.6 if bare else 1.0)
         for grow, dim in ((0.004, 0.72), (0.0, 0.95)):
-            skin, cloth = _shade(self.look.skin, dim), _shade(self.look.clothes, dim)
+            skin, cloth = shade(self.look.skin, dim), shade(self.look.clothes, dim)
             if bare:
                 self._limb(shoulder, elbow, (0.042 + grow, 0.037 + grow), skin, side)
             self._limb(shoulder, end, (0.049 + grow, (0.049 if bare else 0.044) + grow), cloth, side)
@@ -293,7 +312,7 @@ class _Figure:
         elbow, wrist = (self.points[kp.LEFT_ELBOW + 2 * joint + side] for joint in range(2))
         bare = self.look.sleeves == "short"
         for grow, dim in ((0.004, 0.72), (0.0, 0.98)):
-            colour = _shade(self.look.skin if bare else self.look.clothes, dim)
+            colour = shade(self.look.skin if bare else self.look.clothes, dim)
             self._limb(elbow, wrist, ((0.037 if bare else 0.046) + grow, 0.029 + grow), colour, side)
 
     def _limb(self, start: Array, end: Array, widths_m: tuple[float, float], colour: Colour, side: int) -> None:
@@ -304,7 +323,7 @@ class _Figure:
         part = (LEFT_PALM, RIGHT_PALM)[side]
         hand = self.points[(kp.LEFT_HAND, kp.RIGHT_HAND)[side]]
         scale = self.px * self.body.hand / 0.185
-        skin, edge = self.look.skin, _shade(self.look.skin, 0.62)
+        skin, edge = self.look.skin, shade(self.look.skin, 0.62)
         palm = hand[[0, 1, 5, 9, 13, 17]]
         swollen = palm.copy()
         swollen[:, :2] += (palm[:, :2] - palm[:, :2].mean(axis=0)) * 0.12
@@ -327,57 +346,6 @@ class _Figure:
             for number in range(3):
                 widths = (half * (1 - 0.07 * number) + grow, half * (0.93 - 0.07 * number) + grow)
                 self.canvas.limb(joints[number], joints[number + 1], widths, colour, part)
-
-
-def _chest(body: Body) -> Array:
-    """The torso's outline before and behind, the neck's two sides and the collar's end, from its base, m: [31, 3]."""
-    shoulder, hip = body.shoulders, body.hips + 0.05
-    half = [(0.055, 0.048), (0.115, 0.022), (shoulder, 0.005), (shoulder + 0.012, -0.10), (hip, -0.32),
-            (hip + 0.025, -body.torso - 0.03), (hip + 0.03, -body.torso - 0.10)]  # fmt: skip
-    outline = [*half, *((-x, y) for x, y in reversed(half))]
-    # Chest and back swell toward the middle of their height; shoulders and the hem are thin.
-    half_depth = (0.02, 0.02, 0.03, 0.07, 0.08, 0.08, 0.08)
-    deep = (*half_depth, *reversed(half_depth))
-    before, behind = ([(x, y, sign * z) for (x, y), z in zip(outline, deep, strict=True)] for sign in (1, -1))
-    return np.array([*before, *behind, (0.052, 0.030, 0.02), (-0.052, 0.030, 0.02), (0.0, -0.13, 0.09)])
-
-
-def _lit(look: Look, setting: Setting) -> Look:
-    light = setting.light
-    return dataclasses.replace(
-        look,
-        skin=_shade(look.skin, light),
-        hair=_shade(look.hair, light),
-        clothes=_shade(look.clothes, light),
-        shirt=_shade(look.shirt, light),
-        lips=_shade(look.lips, light),
-    )
-
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (int(min(255, value * factor)) for value in colour)
-    return red, green, blue
-
-
-def _mix(first: Colour, second: Colour, part: float) -> Colour:
-    red, green, blue = (int(a + (b - a) * part) for a, b in zip(first, second, strict=True))
-    return red, green, blue
-
-
-def _rounded(corners: Array) -> Array:
-    """A polygon with its corners cut twice (Chaikin)."""
-    for _ in range(2):
-        following = np.roll(corners, -1, axis=0)
-        corners = np.stack([0.75 * corners + 0.25 * following, 0.25 * corners + 0.75 * following], 1).reshape(
-            -1, corners.shape[1]
-        )
-    return corners
-
-
-def _hull(corners: Array) -> Array:
-    """The corners [k, 2] of the convex polygon around points."""
-    flat = np.ascontiguousarray(corners[:, :2], np.float32)
-    return np.asarray(cv2.convexHull(flat)[:, 0], np.float64)
 
 
 def _fixed(corners: Array) -> npt.NDArray[np.int32]:
