@@ -14,6 +14,10 @@ SET ?=
 DEVICE ?= cpu
 BACKEND ?= $(if $(filter cuda,$(DEVICE)),gpu,cpu)
 EXTRAS ?=
+SEED ?= 405
+VIDEOS ?=
+PORT ?= 40405
+TORCH_BACKEND ?=
 PYTHON ?= python3
 
 BIN := .venv/bin
@@ -31,7 +35,11 @@ space := $(empty) $(empty)
 # A stamp for each set of extras: .venv/.installed-cpu, .venv/.installed-cpu-dev-hub-ray, ...
 stamp = .venv/.installed-$(subst $(space),-,$(sort $(1)))
 READY := $(call stamp,$(BACKEND) $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
-READY_DEV := $(call stamp,$(BACKEND) dev hub ray $(EXTRAS))
+READY_DEMO := $(call stamp,$(BACKEND) demo $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
+READY_DEV := $(call stamp,$(BACKEND) bench dev hub ray $(EXTRAS))
+
+# The demo is a run of its own, unless it is given another name.
+DEMO_RUN = $(if $(filter file default undefined,$(origin RUN)),demo,$(RUN))
 
 OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKERS),--workers '$(WORKERS)') \
 	$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
@@ -39,7 +47,7 @@ OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKER
 # By way of the environment: so a value may hold spaces and quotes, as SET="crawl.folder='my films'".
 export CSG405_SET := $(SET)
 
-.PHONY: help setup $(STAGES) all test test-long lint doctor clean
+.PHONY: help setup demo $(STAGES) all test test-long lint doctor clean
 
 help: ## list the targets and the variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,9 +58,18 @@ help: ## list the targets and the variables
 	@echo "  ENGINE=local    or ray"
 	@echo "  WORKERS=n       worker processes; one per core when missing"
 	@echo "  DEVICE=cpu      or cuda; decides which onnxruntime is installed"
+	@echo "  SEED=n          demo: which talkers, films and defects (now: $(SEED))"
+	@echo "  VIDEOS=dir      demo: films of yours in place of drawn ones, with the published pose networks"
+	@echo "  PORT=n          demo: of the server on this machine that the films are fetched from (now: $(PORT))"
 	@echo "  EXTRAS='a b'    more of pyproject.toml's optional dependencies to install"
+	@echo "  TORCH_BACKEND=cpu  torch without CUDA, for the tests on a machine without a GPU"
 
 setup: $(READY) ## make .venv with what the stages need
+
+demo: $(READY_DEMO) ## draw films, fetch, annotate, filter and release them, and say what to open
+	$(BIN)/csg405 demo --run '$(DEMO_RUN)' --seed '$(SEED)' --port '$(PORT)' $(if $(VIDEOS),--videos '$(VIDEOS)') \
+		--engine '$(ENGINE)' $(if $(WORKERS),--workers '$(WORKERS)') \
+		$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
 
 crawl: $(READY) ## stage 1: lists, queries and folders to videos
 	$(BIN)/csg405 crawl $(OPTIONS)
@@ -110,5 +127,5 @@ endif
 	@echo '$(BACKEND)' > .venv/.backend
 	@echo "$(if $(filter gpu,$(BACKEND)),onnxruntime ; sys_platform == 'never')" > .venv/overrides.txt
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --override .venv/overrides.txt -c constraints.txt \
-		-e '.[$(subst -,$(comma),$*)]'
+		$(if $(TORCH_BACKEND),--torch-backend '$(TORCH_BACKEND)') -e '.[$(subst -,$(comma),$*)]'
 	@touch $@

@@ -12,8 +12,8 @@ import pytest
 
 from tests.sources import ROOT
 
-TARGETS = ["help", "setup", "crawl", "annotate", "filter", "postprocess", "report", "all", "test", "test-long", "lint",
-           "doctor", "clean"]  # fmt: skip
+TARGETS = ["help", "setup", "demo", "crawl", "annotate", "filter", "postprocess", "report", "all", "test", "test-long",
+           "lint", "doctor", "clean"]  # fmt: skip
 
 
 @pytest.fixture
@@ -70,13 +70,27 @@ def test_values_of_set_arrive_as_they_were_given(checkout: Path, tmp_path: Path)
 
 def test_all_runs_the_stages_in_order(checkout: Path):
     words = make(checkout, "-n", "-j4", "all", "RUN=films")
-    assert re.findall(r"^\.venv/bin/csg405 (\w+)", words, re.MULTILINE) == TARGETS[2:7]
+    assert re.findall(r"^\.venv/bin/csg405 (\w+)", words, re.MULTILINE) == TARGETS[3:8]
 
 
 def test_a_stage_installs_no_development_tools_and_the_tests_do(checkout: Path):
     assert "-e '.[cpu]'" in make(checkout, "-n", "crawl")
-    assert "-e '.[cpu,dev,hub,ray]'" in make(checkout, "-n", "test")
-    assert "-e '.[cpu,dev,hub,ray]'" in make(checkout, "-n", "lint")
+    assert "-e '.[bench,cpu,dev,hub,ray]'" in make(checkout, "-n", "test")
+    assert "-e '.[bench,cpu,dev,hub,ray]'" in make(checkout, "-n", "lint")
+
+
+def test_the_demo_is_a_run_of_its_own_unless_it_is_named(checkout: Path):
+    words = make(checkout, "-n", "demo")
+    assert "-e '.[cpu,demo]'" in words
+    assert ".venv/bin/csg405 demo --run 'demo' --seed '405' --port '40405'" in words
+    named = make(checkout, "-n", "demo", "RUN=mine", "SEED=7", "VIDEOS=my films", "WORKERS=3")
+    assert "demo --run 'mine' --seed '7' --port '40405' --videos 'my films'" in named
+    assert "--workers '3'" in named
+
+
+def test_torch_is_what_was_asked_for(checkout: Path):
+    assert "--torch-backend 'cpu'" in make(checkout, "-n", "test", "TORCH_BACKEND=cpu")
+    assert "torch-backend" not in make(checkout, "-n", "test")
 
 
 def test_a_gpu_brings_its_own_onnxruntime_and_keeps_the_other_out(checkout: Path):
