@@ -1,14 +1,9 @@
-"""A web server that misbehaves, for the tests of the crawl, with small real films on it."""
+"""The web server that misbehaves, for the tests of the crawl, with small real films on it."""
 
 from __future__ import annotations
 
-import collections
-import http.server
-import re
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -16,54 +11,16 @@ import imageio_ffmpeg
 from csg405 import table
 from csg405.crawl import stage
 from csg405.schema import Video
+from csg405.synth import server
+from csg405.synth.server import Fault, Site
 from tests.crawl_kit import QUICK, make_film, make_run
 
-TYPES = {".mp4": "video/mp4", ".html": "text/html", ".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t"}
-
-
-class Site(http.server.ThreadingHTTPServer):
-    """Serves a folder, and by name: `code<n>` that status, `cut...` half a body, `late...` nothing for long."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder = folder
-        self.requests: collections.Counter[str] = collections.Counter()
-        self.closing = threading.Event()
-        self.status: dict[str, int] = {}
-        self.before: Callable[[str], object] = lambda name: None
-
-    def handle_error(self, *_: object) -> None:
-        """A client that hung up, or was killed, is nothing to print."""
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{name}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Site
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        name = self.path.strip("/").partition("?")[0]
-        self.server.requests[name] += 1
-        self.server.before(name)
-        code = re.fullmatch(r"code(\d+)(-\d+)?", name)
-        status = int(code[1]) if code else self.server.status.get(name, 200)
-        file = self.server.folder / name.replace("cut-", "")
-        if name.startswith("late"):
-            self.server.closing.wait(5)
-            return
-        if status != 200 or not file.is_file():
-            self.send_error(status if status != 200 else 404)
-            return
-        body = file.read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Type", TYPES[file.suffix])
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if name.startswith("cut-") else body)
+FAULTS = {
+    **{f"code{status}": Fault(status=status) for status in (401, 403, 410, 429, 451, 503)},
+    **{f"code429-{number}": Fault(status=429) for number in range(6)},
+    "cut-film0.mp4": Fault(cut_at=0.5),
+    "late.mp4": Fault(delay_s=5),
+}
 
 
 def make_pages(folder: Path) -> None:
@@ -71,6 +28,7 @@ def make_pages(folder: Path) -> None:
     for number in range(4):
         make_film(folder / f"film{number}.mp4", seed=number)
     make_film(folder / "talk.mp4", seed=4)
+    (folder / "cut-film0.mp4").write_bytes((folder / "film0.mp4").read_bytes())
     (folder / "deep").mkdir()
     (folder / "deep/film0.mp4").write_bytes((folder / "film1.mp4").read_bytes())
     (folder / "text.mp4").write_text("this is no film\n" * 99)
@@ -104,18 +62,9 @@ def _make_hls(folder: Path) -> None:
     (folder / "master.m3u8").write_text("\n".join(lines) + "\n")
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[Site]:
+def serving(folder: Path) -> AbstractContextManager[Site]:
     """The server at work on a folder."""
-    server = Site(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
+    return server.serving(folder, faults=FAULTS)
 
 
 def crawl(root: Path, site: Site, *names: str, **options: object) -> stage.CrawlResult:

@@ -15,8 +15,9 @@ import pytest
 from csg405 import table
 from csg405.crawl import stage
 from csg405.schema import Video
+from csg405.synth.server import Site
 from tests.crawl_kit import make_film, make_run
-from tests.crawl_site import Site, crawl, leftovers, make_pages, serving
+from tests.crawl_site import crawl, leftovers, make_pages, serving
 
 
 @pytest.fixture(scope="module")

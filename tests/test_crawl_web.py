@@ -15,8 +15,9 @@ from csg405.crawl import common, stage
 from csg405.errors import UserError
 from csg405.run import Folders
 from csg405.schema import Attempt, Video
+from csg405.synth.server import Fault, Site
 from tests.crawl_kit import QUICK, make_film, make_run
-from tests.crawl_site import Site, crawl, leftovers, make_pages, serving
+from tests.crawl_site import crawl, leftovers, make_pages, serving
 
 OFF = "no longer on the list"
 
@@ -115,7 +116,7 @@ def test_failure_is_a_row_with_its_cause(tmp_path, site, name, status, detail):
 
 
 def test_missing_segment_fails_the_video(tmp_path, site):
-    site.status["sound1.ts"] = 404
+    site.faults["sound1.ts"] = Fault(status=404)
     (row,) = crawl(tmp_path, site, "master.m3u8").videos
     assert (row.status, row.detail) == ("network", "[download] Got error: HTTP Error 404: Not Found")
     assert leftovers(tmp_path) == []
@@ -147,10 +148,10 @@ def test_second_run_asks_for_nothing_that_is_whole_or_gone(tmp_path, site):
 
 
 def test_failed_video_that_mends_is_fetched_in_its_row(tmp_path, site):
-    site.status["film1.mp4"] = 503
+    site.faults["film1.mp4"] = Fault(status=503)
     names = ["film0.mp4", "film1.mp4", "film2.mp4"]
     assert [row.status for row in crawl(tmp_path, site, *names).videos] == ["ok", "network", "ok"]
-    site.status.clear()
+    site.faults.clear()
     result = crawl(tmp_path, site, *names)
     assert [(row.source, row.status) for row in result.videos] == [(site.url(name), "ok") for name in names]
     assert len(table.parts(tmp_path / "manifests/t/videos")) == 1
