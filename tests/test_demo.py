@@ -115,7 +115,7 @@ class TestDemo:
         assert reasons["forbidden.mp4"] == "forbidden"
         assert reasons["too-many.mp4"] == "rate_limited"
         assert reasons["breaks-off.mp4"] == "network"
-        assert reasons["text.mp4"] not in {"ok"}
+        assert reasons["text.mp4"] == "not_a_video"
 
     def test_again_nothing_is_made(self, demo: tuple[Path, int, str]):
         root, port, _ = demo

@@ -101,8 +101,8 @@ def test_type_by_the_names_ending(site, suffix, kind):
 
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
-    [("0-0", 0, 0), ("2-5", 2, 5), ("7-", 7, 9), ("0-", 0, 9), ("9-9", 9, 9), ("4-99", 4, 9), ("-3", 7, 9), ("-10", 0, 9),
-     ("-99", 0, 9)],
+    [("0-0", 0, 0), ("2-5", 2, 5), ("7-", 7, 9), ("0-", 0, 9), ("9-9", 9, 9), ("4-99", 4, 9), ("-3", 7, 9),
+     ("-10", 0, 9), ("-99", 0, 9)],
 )  # fmt: skip
 def test_a_range(site, asked, first, last):
     code, headers, body = ask(site, "/ten.mp4", Range=f"bytes={asked}")
@@ -214,9 +214,20 @@ def test_a_status(site, code):
     assert status(site, "long.mp4") == 200
 
 
-def test_statuses_without_a_body(site):
-    site.faults["ten.mp4"] = Fault(status=204)
-    assert ask(site, "/ten.mp4")[::2] == (204, b"")
+@pytest.mark.parametrize(
+    ("method", "code", "said"),
+    [("HEAD", 404, b"404 Not Found"), ("HEAD", 200, b"200 OK"), ("GET", 204, b"204 No Content"),
+     ("GET", 304, b"304 Not Modified")],
+)  # fmt: skip
+def test_what_has_no_body_ends_with_its_head(site, method, code, said):
+    if code != 200:
+        site.faults["ten.mp4"] = Fault(status=code)
+    with socket.create_connection(("127.0.0.1", site.server_port), timeout=10) as client:
+        client.sendall(f"{method} /ten.mp4 HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 " + said)
+    assert answer.index(b"\r\n\r\n") == len(answer) - 4
+    assert (b"Content-Length" in answer) == (method == "HEAD")
 
 
 def test_a_status_needs_no_file(site):
@@ -262,23 +273,20 @@ def test_text_in_place_of_a_film(site):
 
 
 def test_a_late_answer(site):
-    site.faults["ten.mp4"] = Fault(delay_s=0.3, times=1)
-    for least, most in ((0.3, 5), (0, 0.25)):
+    site.faults["ten.mp4"] = Fault(delay_s=1, times=1)
+    for least, most in ((1, 9), (0, 1)):
         began = time.monotonic()
         assert ask(site, "/ten.mp4")[2] == TEN
         assert least <= time.monotonic() - began < most
 
 
 def test_a_fault_ends_after_its_times(folder):
-    faults = {
-        "ten.mp4": Fault(status=503, times=2),
-        "long.mp4": Fault(status=403),
-        "empty.ts": Fault(text="a", times=1),
-    }
+    faults = {"ten.mp4": Fault(status=503, times=2), "long.mp4": Fault(status=403), "empty.ts": Fault(text="", times=1)}
     with serving(folder, faults=faults) as site:
         assert [status(site, "ten.mp4") for _ in range(4)] == [503, 503, 200, 200]
         assert [status(site, "long.mp4") for _ in range(4)] == [403] * 4
-        assert [ask(site, "/empty.ts?x")[2] for _ in range(2)] == [b"a", b""]
+        (folder / "empty.ts").write_bytes(b"no more")
+        assert [ask(site, "/empty.ts?x")[2] for _ in range(2)] == [b"", b"no more"]
         assert site.faults == {"long.mp4": Fault(status=403)}
         site.faults["ten.mp4"] = faults["ten.mp4"]
         assert [status(site, "ten.mp4") for _ in range(3)] == [503, 503, 200]
@@ -320,12 +328,16 @@ def test_requests_are_answered_side_by_side(site):
 
 
 def test_nothing_is_miscounted_by_threads(site):
-    site.faults["ten.mp4"] = Fault(status=503, times=11)
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: status(site, "ten.mp4"), range(160)))
-    assert (answers.count(503), answers.count(200)) == (11, 149)
-    assert dict(site.requests) == {"ten.mp4": 160}
-    assert site.faults == {}
+    site.faults["ten.mp4"] = Fault(status=503, times=400)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            met = list(pool.map(lambda _: site.meet("ten.mp4", use=True), range(8000)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(fault is not None for fault in met) == 400
+    assert (dict(site.requests), site.faults) == ({"ten.mp4": 8000}, {})
 
 
 def test_clients_that_hang_up_are_nothing_to_tell(folder, capfd, caplog):
@@ -357,9 +369,8 @@ def test_a_mistake_of_ours_is_told(site, caplog):
     with pytest.raises(http.client.RemoteDisconnected):
         ask(site, "/ten.mp4")
     site.stop()
-    assert ["KeyError" in str(record.exc_info) for record in caplog.records if record.levelno >= logging.ERROR] == [
-        True
-    ]
+    told = [str(record.exc_info) for record in caplog.records if record.levelno > logging.INFO]
+    assert ["KeyError" in words for words in told] == [True]
 
 
 def test_it_ends_at_once_and_leaves_nothing(folder):

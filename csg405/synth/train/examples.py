@@ -14,12 +14,17 @@ from torch.utils.data import IterableDataset
 from csg405 import keypoints as kp
 from csg405.media.decode import Image
 from csg405.schema import FloatArray
+from csg405.synth import talker, texts
+from csg405.synth.room import background
 from csg405.synth.train.networks import DETECTOR_SIDE, HEIGHT, WIDTH
 from csg405.synth.train.pictures import PADDING, VIEW, cut_matrix, through, unpack
 
 Batch = dict[str, torch.Tensor]
 
 _MOST_PERSONS = 4
+
+_EMPTY = 0.12
+"""Part of the detector's pictures in which nobody is."""
 
 _MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 _STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -116,6 +121,8 @@ class DetectorExamples(IterableDataset[Batch]):
 
     def _one(self, number: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         view, boxes = self.store.picture(number, "view"), self.store.boxes(number)
+        if rng.random() < _EMPTY:
+            view, boxes = nobody(rng), boxes[:0]
         side = DETECTOR_SIDE / VIEW * float(rng.uniform(0.55, 1.0) if rng.random() < 0.4 else 1.0)
         side = min(side, DETECTOR_SIDE / view.shape[0])
         matrix = np.array([[side, 0, 0], [0, side, 0]], np.float64)
@@ -137,6 +144,28 @@ class DetectorExamples(IterableDataset[Batch]):
         padded[: len(kept)] = kept
         pixels = relit(np.asarray(canvas, np.uint8), rng)[..., ::-1].astype(np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), padded
+
+
+def nobody(rng: np.random.Generator) -> Image:
+    """A room or a slide with nobody in it: [180, 320, 3] RGB."""
+    view = background(talker.setting(rng), VIEW, VIEW * 9 // 16)
+    if rng.random() < 0.5:
+        view[:] = rng.integers(0, 256, 3) if rng.random() < 0.5 else 240
+    height, width = view.shape[:2]
+    for _ in range(int(rng.integers(0, 9))):
+        red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        kind = rng.random()
+        if kind < 0.4:
+            size = (int(rng.integers(4, width // 2)), int(rng.integers(3, height // 2)))
+            cv2.rectangle(view, (x, y), (x + size[0], y + size[1]), (red, green, blue), -1)
+        elif kind < 0.7:
+            cv2.circle(view, (x, y), int(rng.integers(2, height // 4)), (red, green, blue), -1, cv2.LINE_AA)
+        else:
+            words = texts.sentence(rng)[: int(rng.integers(5, 40))]
+            scale = float(rng.uniform(0.2, 0.7))
+            cv2.putText(view, words, (x // 2, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (red, green, blue), 1, cv2.LINE_AA)
+    return view
 
 
 def relit(picture: Image, rng: np.random.Generator) -> Image:
