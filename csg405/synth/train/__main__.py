@@ -42,10 +42,11 @@ SHIPPED = Path(__file__).parents[1] / "networks"
 def main(
     work: Annotated[Path, typer.Option(help="Folder for pictures and unfinished networks.")] = Path("work/train"),
     out: Annotated[Path, typer.Option(help="Folder for the ONNX files and their record.")] = SHIPPED,
-    archives: Annotated[int, typer.Option(min=1, help="Archives of pictures, 600 pictures each.")] = 50,
-    detector_steps: Annotated[int, typer.Option(min=1)] = 1200,
-    pose_steps: Annotated[int, typer.Option(min=1)] = 4200,
+    archives: Annotated[int, typer.Option(min=1, help="Archives of pictures, 600 pictures each.")] = 58,
+    detector_steps: Annotated[int, typer.Option(min=1)] = 2200,
+    pose_steps: Annotated[int, typer.Option(min=1)] = 2600,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    note: Annotated[str, typer.Option(help="For the record: what was done otherwise than this command does.")] = "",
 ) -> None:
     """Train the synthetic world's person detector and pose network."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -56,7 +57,7 @@ def main(
     pose = _pose(store, work / "pose.pt", pose_steps)
     export.write_detector(detector, out / "person.onnx")
     export.write_pose(pose, out / "pose.onnx")
-    record = _record(out, pictures=len(store), archives=archives, steps=(detector_steps, pose_steps))
+    record = _record(out, pictures=len(store), archives=archives, steps=(detector_steps, pose_steps)) | {"note": note}
     write_text(out / "record.json", json.dumps(record, indent=1) + "\n")
     log.info("%s", json.dumps(record, indent=1))
 

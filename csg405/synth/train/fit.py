@@ -234,9 +234,8 @@ class DetectorLoss:
         hits = matched.float()
         overlap = _overlap(found[matched], target[matched])
         objects = functional.binary_cross_entropy_with_logits(raw[..., 4], hits, reduction="sum")
-        classes = functional.binary_cross_entropy_with_logits(raw[..., 5], hits, reduction="sum")
         many = hits.sum().clamp(min=1)
-        return {"boxes": 5 * (1 - overlap).sum() / many, "objects": objects / many, "class": 0.5 * classes / many}
+        return {"boxes": 5 * (1 - overlap).sum() / many, "objects": objects / many}
 
     def _match(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Which cells are to find a box [n, cells], and which one [n, cells, 4]; the smaller box first."""

@@ -207,12 +207,13 @@ class Detector(nn.Module):
         )
         self.down = nn.ModuleList([_Unit(64, 48, kernel=1), _Unit(96, 64, kernel=1)])
         self.mix = nn.ModuleList([_Residual(48), _Residual(64), _Residual(96)])
-        self.heads = nn.ModuleList([nn.Sequential(_Unit(width, 48), nn.Conv2d(48, 6, 1)) for width in (48, 64, 96)])
+        self.heads = nn.ModuleList([nn.Sequential(_Unit(width, 48), nn.Conv2d(48, 5, 1)) for width in (48, 64, 96)])
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, 256, 256] BGR, 0-255, to YOLOX's raw output [n, 1344, 6]."""
         raw = self.raw(x)
-        return torch.cat([raw[..., :4], torch.sigmoid(raw[..., 4:])], dim=-1)
+        seen = torch.sigmoid(raw[..., 4:5])
+        return torch.cat([raw[..., :4], seen, torch.ones_like(seen)], dim=-1)  # there is one class
 
     def raw(self, x: Tensor) -> Tensor:
         """The same with logits in place of probabilities."""
