@@ -268,7 +268,10 @@ def test_a_film_holds_its_takes_and_their_truth(written) -> None:
     held = media.probe(path)
     assert held.n_frames == sum(take.n_frames for take in takes) == len(truth.keypoints_px) == len(truth.visible)
     assert (held.width, held.height, held.audio_rate_hz) == (640, 360, 16_000)
-    assert np.bincount(truth.takes).tolist() == [take.n_frames for take in takes]
+    assert [(take.first, take.n_frames) for take in truth.takes] == [
+        (0, takes[0].n_frames),
+        (takes[0].n_frames, takes[1].n_frames),
+    ]
     np.testing.assert_array_equal(truth.keypoints_px[: takes[0].n_frames], takes[0].keypoints())
     heard = media.sound(path, start_ms=0, n_samples=len(takes[0].samples()))
     assert np.corrcoef(heard, takes[0].samples())[0, 1] > 0.95

@@ -21,8 +21,9 @@ from csg405.synth.talker import Camera, Colour, Setting, Talker
 
 _SHIFT = 4
 _SCALE = 1 << _SHIFT
-_MAP = 4
-"""The map of parts is so many times smaller than the picture."""
+_MAP_SHIFT = 2
+_MAP = 1 << _MAP_SHIFT
+"""The map of parts is so many times smaller than the picture: a shape's whole numbers mean so much less there."""
 
 NOTHING, TORSO, HEAD, HAIR, LEFT_ARM, RIGHT_ARM, LEFT_PALM, RIGHT_PALM, LEGS = range(9)
 
@@ -35,6 +36,9 @@ _BACK = np.array([[0, 0.215, -0.05], [0, 0.17, -0.095], [0, 0.11, -0.112], [0, 0
 
 _FINGER_M = 0.0085
 """Half the width of a finger, m."""
+
+_ARC = np.array([[np.cos(a), np.sin(a)] for a in np.linspace(0, np.pi, 11)])
+"""Half a circle: the end of a limb."""
 
 
 class Person:
@@ -91,31 +95,26 @@ class _Canvas:
 
     def polygon(self, corners: Array, colour: Colour, part: int) -> None:
         """Fill a polygon [k, 2 or more] of pixels."""
-        corners = corners[:, :2]
-        cv2.fillPoly(self.picture, [_fixed(corners)], colour, cv2.LINE_AA, _SHIFT)
-        cv2.fillPoly(self.map, [_fixed(corners / _MAP)], self._part(part), cv2.LINE_8, _SHIFT)
+        fixed = [_fixed(corners[:, :2])]
+        cv2.fillPoly(self.picture, fixed, colour, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.map, fixed, self._part(part), cv2.LINE_8, _SHIFT + _MAP_SHIFT)
 
     def limb(self, start: Array, end: Array, widths: tuple[float, float], colour: Colour, part: int) -> None:
         """Fill a limb that narrows from one joint to the next; widths are half ones, in pixels."""
         along = end[:2] - start[:2]
-        length = float(np.hypot(*along))
-        normal = np.array([-along[1], along[0]]) / length if length > 1e-6 else np.array([1.0, 0.0])
-        first, last = widths
-        sides = [
-            start[:2] + first * normal,
-            end[:2] + last * normal,
-            end[:2] - last * normal,
-            start[:2] - first * normal,
-        ]
-        self.polygon(np.stack(sides), colour, part)
-        self.disc(start, first, colour, part)
-        self.disc(end, last, colour, part)
+        length, (first, last) = float(np.hypot(*along)), widths
+        if length <= abs(first - last):  # it points at the camera
+            self.disc(start if first > last else end, max(widths), colour, part)
+            return
+        across, ahead = _ARC[:, :1] * np.array([-along[1], along[0]]), _ARC[:, 1:] * along
+        half = (across + ahead) / length
+        self.polygon(np.concatenate([end[:2] + last * half, start[:2] - first * half]), colour, part)
 
     def disc(self, centre: Array, radius: float, colour: Colour, part: int) -> None:
         """Fill a circle."""
-        cv2.circle(self.picture, _point(centre), round(radius * _SCALE), colour, -1, cv2.LINE_AA, _SHIFT)
-        small = round(radius / _MAP * _SCALE)
-        cv2.circle(self.map, _point(centre / _MAP), small, self._part(part), -1, cv2.LINE_8, _SHIFT)
+        middle, half = _point(centre), round(radius * _SCALE)
+        cv2.circle(self.picture, middle, half, colour, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self.map, middle, half, self._part(part), -1, cv2.LINE_8, _SHIFT + _MAP_SHIFT)
 
     def line(self, corners: Array, colour: Colour, thickness: float) -> None:
         """A line through points; it hides nothing."""

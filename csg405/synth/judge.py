@@ -134,7 +134,8 @@ def figures(pictures: Sequence[Judged]) -> dict[str, float]:
     openings = [error for picture in pictures if (error := picture.opening_error_px()) is not None]
     result["median_opening_error_px"] = float(np.median(np.nan_to_num(openings, nan=np.inf)))
     visible, score = (np.stack([getattr(picture, name) for picture in pictures]) for name in ("visible", "score"))
-    result["seen_of_visible"] = float((score[visible] >= SEEN).mean())
-    result["unseen_of_hidden"] = float((score[~visible] < SEEN).mean())
+    for name, marked in (("seen_of_visible", score[visible] >= SEEN), ("unseen_of_hidden", score[~visible] < SEEN)):
+        if marked.size:
+            result[name] = float(marked.mean())
     result["persons_found"] = float(np.mean([np.isfinite(picture.found_px).all() for picture in pictures]))
     return result

@@ -9,6 +9,7 @@ from them: every cut is one that a detector of cuts can see.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import functools
 import hashlib
@@ -36,7 +37,8 @@ from csg405.synth.talker import Camera
 _MIXED = 10
 """Films of sound and defective takes in turn."""
 
-_SOUND_EACH, _DEFECTIVE_EACH = 4, 5
+_SOUND_EACH = 4
+"""Sound takes of such a film; there is one more with a defect."""
 
 _OF_THEIR_OWN = ("slides", "no_audio", "low_resolution", "heavy_compression")
 """Defects that a whole film must have."""
@@ -52,6 +54,12 @@ _SPEECH_S, _OWN_SPEECH_S = (5.0, 5.6), (7.1, 7.7)
 _SHIFTS = (3, 7, 5)
 """How far from the first film of a defect the second one is, for the first, the second and the third defect of a film:
 none meets its double, and the two kinds of wrong light never meet."""
+
+_ASIDE = {"account.py", "demo.py", "judge.py", "recordings.py", "server.py", "truth.py"}
+"""Sources of this folder that no film depends on."""
+
+_LEAST_FREE = 1 << 20
+"""A disk with less room than this is full, bytes."""
 
 _TALKERS = 1_000_000
 """Talkers of films are numbered below this; those that networks are trained on and judged by, far above."""
@@ -206,12 +214,13 @@ def make_films(folder: Path, *, seed: int, workers: int = 0) -> list[Path]:
 
     Raises:
         UserError: espeak-ng is not installed, or a process died.
+        OSError: the disk is full, or may not be written.
     """
     return write_films(folder, plan(seed), workers=workers)
 
 
 def write_films(folder: Path, films: Sequence[Film], *, workers: int = 0) -> list[Path]:
-    """Draw films with their truth into a folder that holds nothing else; see `make_films`."""
+    """Draw films with their truth into a folder, which holds no other `film-*` afterwards; see `make_films`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{one.name}.mp4" for one in films]
     with _locked(folder):
@@ -244,7 +253,8 @@ def _fingerprint(one: Film) -> str:
 def _code() -> str:
     """Digest of the sources that films are drawn by."""
     here = Path(__file__).parent
-    sources = [*sorted(here.glob("*.py")), *sorted((here / "defects").glob("*.py")), here.parent / "media/encode.py"]
+    own = [source for source in sorted(here.glob("*.py")) if source.name not in _ASIDE]
+    sources = [*own, *sorted((here / "defects").glob("*.py")), here.parent / "media/encode.py"]
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -296,6 +306,11 @@ def _write(path: Path, one: Film, fingerprint: str, beats: Path) -> None:
     cv2.setNumThreads(1)  # the other cores have films of their own
     path.with_suffix(".json").unlink(missing_ok=True)
     beat = Beat(beats, path.stem)
-    truth = film.write(path, one.takes, coding=one.coding, tick=beat)
+    try:
+        truth = film.write(path, one.takes, coding=one.coding, tick=beat)
+    except RuntimeError as error:
+        if shutil.disk_usage(path.parent).free < _LEAST_FREE:  # ffmpeg says so in words only
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     record.save(path, truth, fingerprint=fingerprint)
     beat.end()

@@ -39,7 +39,7 @@ DEFECTS = (
     ),
     TakeDefect(
         name="turned_away", what="the talker does not look at the camera", names=("frontal",),
-        unit="degrees", sizes=(25, 70, 150), plant=_turned_away,
+        unit="degrees", sizes=(18, 70, 150), plant=_turned_away,
     ),
     TakeDefect(
         name="nobody_speaking", what="the talker gestures with closed lips to a quiet room or to music",

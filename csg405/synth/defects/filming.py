@@ -80,12 +80,12 @@ def _dissolve(take: Take, size: float, rng: np.random.Generator) -> Take:
 DEFECTS = (
     TakeDefect(
         name="hands_out", what="the picture ends above the hands", names=("hands_visible", "upper_body_in_frame"),
-        unit="lower edge of the picture above the hips, in lengths of the torso", sizes=(0.3, 0.72, 0.95),
+        unit="lower edge of the picture above the hips, in lengths of the torso", sizes=(0.12, 0.72, 0.95),
         plant=_hands_out,
     ),
     TakeDefect(
         name="small_face", what="the talker stands far away", names=("face_size", "person_size"),
-        unit="height of the face in a picture of 720, px", sizes=(48, 34, 20), plant=_small_face,
+        unit="height of the face in a picture of 720, px", sizes=(48, 30, 20), plant=_small_face,
     ),
     TakeDefect(
         name="shaking", what="the camera shakes too fast to be followed", names=("skeleton_jitter",),

@@ -18,10 +18,11 @@ _SEAT_M = 0.46
 _STANDS_BELOW = 0.6
 """Somebody farther away than this, by size, stands: there, legs are seen."""
 
-_FULL_M = 4.4
-"""Way from one side of the picture to the other, for somebody a little behind the talker, m."""
+_HALF_M = 0.6
+"""Half of somebody who walks, with arms and legs, m."""
 
-_WALK_M_S = 1.7
+_WALK_M_S = 2.2
+"""Somebody in a hurry."""
 
 
 def _other(take: Take, rng: np.random.Generator) -> talker.Talker:
@@ -44,17 +45,20 @@ def _two_people(take: Take, size: float, rng: np.random.Generator) -> Take:
 
 
 def _passer_by(take: Take, size: float, rng: np.random.Generator) -> Take:
-    way_m = min(_FULL_M, _WALK_M_S * size * take.about_s)
-    whole = way_m >= _FULL_M  # else the take begins with somebody on their way out
-    right = float(rng.choice([-1, 1]))
+    camera, right = take.camera, float(rng.choice([-1, 1]))
+    nearer_m = float(rng.uniform(0.7, 0.8) if rng.random() < 0.2 else rng.uniform(-1.6, -1.0))
+    half_m = (camera.distance_m - nearer_m) / camera.focal * 0.5 * camera.width / camera.height + _HALF_M
+    part = min(1.0, size * half_m / (half_m - _HALF_M))  # in the picture with their middle, or with an arm
+    way_m = min(2 * half_m, _WALK_M_S * part * take.about_s)
+    whole = way_m >= 2 * half_m  # else the take begins with somebody on their way out
     other = Passer(
         talker=_other(take, rng),
-        aside_m=right * (0.5 * _FULL_M - way_m),
-        nearer_m=float(rng.uniform(0.7, 0.8) if rng.random() < 0.3 else rng.uniform(-2.2, -1.2)),
+        aside_m=camera.aside_m + right * (half_m - way_m),
+        nearer_m=nearer_m,
         turn=right * 1.25,
         seed=int(rng.integers(2**31)),
-        begin=float(rng.uniform(0.1, 1)) * (1 - size) if whole else 0.0,
-        part=size,
+        begin=float(rng.uniform(0.1, 1)) * (1 - part) if whole else 0.0,
+        part=part,
         way_m=way_m,
     )
     return dataclasses.replace(take, others=(other,))
@@ -78,11 +82,11 @@ def _near_duplicate(take: Take, size: float, rng: np.random.Generator) -> Take:
 DEFECTS = (
     TakeDefect(
         name="two_people", what="somebody else sits or stands beside the talker", names=("single_person",),
-        unit="height of the other person, of the talker's", sizes=(0.35, 0.75, 1.0), plant=_two_people,
+        unit="height of the other person, of the talker's", sizes=(0.28, 0.75, 1.0), plant=_two_people,
     ),
     TakeDefect(
         name="passer_by", what="somebody walks through, before or behind the talker", names=("single_person",),
-        unit="part of the take", sizes=(0.12, 0.35, 0.8), plant=_passer_by,
+        unit="part of the take", sizes=(0.12, 0.36, 0.7), plant=_passer_by,
     ),
     TakeDefect(
         name="slides", what="slides with a voice; the mild ones leave the talker in a corner",

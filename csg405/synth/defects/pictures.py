@@ -43,7 +43,7 @@ DEFECTS = (
     ),
     TakeDefect(
         name="overexposed", what="far too much light", names=("exposure",),
-        unit="mean luma, 0-255", sizes=(218, 240, 250), plant=_with(Exposed),
+        unit="mean luma, 0-255", sizes=(218, 234, 250), plant=_with(Exposed),
     ),
     TakeDefect(
         name="frozen", what="the picture stops for a while", names=("repeated_frames", "static_image"),
