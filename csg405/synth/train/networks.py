@@ -36,9 +36,6 @@ PEAK_BINS = 3.0
 DETECTOR_SIDE = 256
 STRIDES = (8, 16, 32)
 
-_MEAN = (123.675, 116.28, 103.53)
-_STD = (58.395, 57.12, 57.375)
-
 
 class _Unit(nn.Sequential):
     """Convolution, normalisation, activation."""
