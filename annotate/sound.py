@@ -4,6 +4,10 @@ Loudness is BS.1770's (by pyloudnorm), in LUFS. The signal-to-noise ratio compar
 speech with the power outside them, from which the background is taken; it is missing where there is too little of
 either. The height above the floor needs no spans: speech has gaps, if only before its stops, so the quietest tenth of
 a clip is what lies under the voice (the minimum statistics of Martin, 2001, in their plainest form).
+
+A voice that was cut off has flat tops. Codecs and volume controls move them off full scale, so what counts is the part
+of the samples that lie near the clip's own ceiling, whatever its height: of a normal distribution it is 0.9 %, of a
+Laplacian one 0.4 %, of a voice driven 16 dB over full scale and through AAC 8 % at least.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from csg405.media import AUDIO_RATE_HZ, SAMPLES_PER_FRAME
 from csg405.operator import Item, Resources, Setting
 from csg405.schema import Clip, FloatArray, Record, Refusal, SpeechSpan, column
 
-VERSION = "2"
+VERSION = "3"
 SCOPE = "clip"
 READS = (Clip, SpeechSpan)
 NEEDS = Resources()
@@ -35,8 +39,11 @@ _WINDOW = AUDIO_RATE_HZ // 50
 
 _FLOOR_PERCENT = 10
 
-_FULL_SCALE = 0.999
-"""Samples from here on count as clipped, of 1."""
+_CEILING_PERCENT = 99.9
+"""The ceiling is the height that so many samples stay under."""
+
+_NEAR_CEILING = 0.8
+"""Samples from here on lie at the ceiling, of its height: within 1.9 dB, as far as AAC moves a flat top."""
 
 _SILENCE_POWER = 1e-10
 """Floor of a power: -100 dB of full scale, below the noise of 16 bits."""
@@ -59,7 +66,7 @@ class SoundQuality(Record):
     above_floor_db: float | None = column(
         "power of the clip over that of its quietest tenth, in windows of 20 ms; missing for silence", unit="dB"
     )
-    clipped_fraction: float = column("samples at full scale", unit="0-1")
+    clipped_fraction: float = column("samples within 1.9 dB of the height that 99.9 % of them stay under", unit="0-1")
 
 
 WRITES = (SoundQuality, Refusal)
@@ -89,7 +96,7 @@ class Operator:
             loudness_lufs=self._loudness(samples),
             snr_db=signal_to_noise_db(samples, spoken),
             above_floor_db=above_floor_db(samples),
-            clipped_fraction=float((np.abs(samples) >= _FULL_SCALE).mean()),
+            clipped_fraction=clipped_fraction(samples),
         )
 
     def _loudness(self, samples: FloatArray) -> float | None:
@@ -127,3 +134,10 @@ def above_floor_db(samples: FloatArray) -> float | None:
         return None
     floor = max(float(np.percentile(power, _FLOOR_PERCENT)), _SILENCE_POWER)
     return 10 * math.log10(float(power.mean()) / floor)
+
+
+def clipped_fraction(samples: FloatArray) -> float:
+    """Part of the samples that lie at the clip's own ceiling; 0 for silence."""
+    height = np.abs(samples)
+    ceiling = float(np.percentile(height, _CEILING_PERCENT))
+    return float((height >= _NEAR_CEILING * ceiling).mean()) if ceiling**2 > _SILENCE_POWER else 0.0

@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scipy import stats
 
-from csg405.annotate.sound import Operator, SoundQuality, above_floor_db, signal_to_noise_db, speech_mask
+from csg405.annotate.sound import (
+    Operator,
+    SoundQuality,
+    above_floor_db,
+    clipped_fraction,
+    signal_to_noise_db,
+    speech_mask,
+)
 from csg405.schema import Clip, Reason, Record, Refusal, SpeechSpan
 from tests import films, items
 
@@ -116,10 +124,17 @@ def test_silence_has_no_loudness(tmp_path: Path) -> None:
     assert (row.speech_fraction, row.clipped_fraction) == (0.25, 0.0)
 
 
-def test_samples_at_full_scale_are_counted_on_both_sides(tmp_path: Path) -> None:
-    samples = tone(4, amplitude=0.5)
-    samples[1000:1800], samples[5000:5800] = 1.0, -1.0
+@pytest.mark.parametrize("ceiling", [1.0, 0.3])
+def test_samples_at_the_ceiling_are_counted_on_both_sides_wherever_it_lies(tmp_path: Path, ceiling: float) -> None:
+    samples = tone(4, amplitude=0.5 * ceiling)
+    samples[1000:1800], samples[5000:5800] = ceiling, -ceiling
     assert measured(tmp_path, samples).clipped_fraction == pytest.approx(1600 / 64_000, abs=1e-4)
+
+
+def test_noise_has_as_many_samples_near_its_ceiling_as_its_distribution_says() -> None:
+    samples = 0.1 * np.random.default_rng(1).standard_normal(4_000_000)
+    ceiling = stats.norm.ppf(1 - 0.001 / 2)
+    assert clipped_fraction(samples.astype(np.float32)) == pytest.approx(2 * stats.norm.sf(0.8 * ceiling), rel=0.05)
 
 
 def test_a_clip_is_measured_at_its_own_place(tmp_path: Path) -> None:

@@ -60,6 +60,6 @@ DEFECTS = (
     ),
     TakeDefect(
         name="clipping", what="the sound is cut off at full scale", names=("clipping", "loudness"),
-        unit="dB of the loudest sample over full scale", sizes=(12, 28, 40), plant=_clipping,
+        unit="dB of the loudest sample over full scale", sizes=(8, 16, 28), plant=_clipping,
     ),
 )  # fmt: skip

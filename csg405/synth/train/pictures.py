@@ -45,6 +45,9 @@ PER_SCENE = 12
 _SPEECHES = 160
 """Monologues that the training talkers share; each has a motion of its own."""
 
+_NEAR, _FAR = 0.12, 0.18
+"""Parts of the scenes that show little more than a head, and somebody standing far away."""
+
 _LEAST_PX = 24.0
 """Shorter side of a person's box who counts, px."""
 
@@ -99,6 +102,11 @@ def scene(number: int) -> list[Example]:
     others = [_other(rng, number, camera)] if rng.random() < 0.25 else []
     place = talker.setting(rng)
     person, moved = _actor(rng, FIRST_TALKER + number)
+    kind = rng.random()
+    if kind < _NEAR:
+        camera = _near(camera, person, rng)
+    elif kind < _NEAR + _FAR:
+        person, camera = _far(camera, person, rng)
     shot = Shot(person, moved, camera, place, others=others)
     found = (_example(shot, frame, rng) for frame in range(PER_SCENE))
     return [example for example in found if example is not None]
@@ -163,6 +171,22 @@ def _camera(rng: np.random.Generator) -> Camera:
     if rng.random() < 0.15:
         camera = dataclasses.replace(camera, turn=float(rng.uniform(-np.pi, np.pi)))
     return camera
+
+
+def _near(camera: Camera, person: talker.Talker, rng: np.random.Generator) -> Camera:
+    """A framing of the head and some of the chest."""
+    body = person.body
+    low = rng.uniform(0.3, 1.05) * body.torso
+    high = body.torso + body.neck + rng.uniform(0.2, 0.5) * body.head
+    return dataclasses.replace(camera, focal=camera.distance_m / (high - low), level_m=(low + high) / 2)
+
+
+def _far(camera: Camera, person: talker.Talker, rng: np.random.Generator) -> tuple[talker.Talker, Camera]:
+    """Somebody on their feet, far away."""
+    standing = dataclasses.replace(person, body=dataclasses.replace(person.body, stands=True))
+    distance_m = float(np.exp(rng.uniform(np.log(3.5), np.log(14))))
+    aside_m, level_m = distance_m * rng.uniform(-0.25, 0.25), distance_m * rng.uniform(-0.06, 0.1)
+    return standing, dataclasses.replace(camera, distance_m=distance_m, aside_m=aside_m, level_m=level_m)
 
 
 def _other(rng: np.random.Generator, number: int, camera: Camera) -> Person:
