@@ -1,1 +1,6 @@
-"""The benchmark on released datasets. It reads a release and nothing else."""
+"""The benchmark on released datasets: metrics, submissions, scores. It reads a release and nothing else.
+
+A *system* turns the speech of a clip into motion, or motion into video. `clip` says what is known of a clip and what a
+system gives for it; `metric` what a metric is; `metrics/` holds one file each. Whatever is measured is measured for
+one clip at a time (a *row*); a metric's value is a function of many rows, so any division of the data gives the same.
+"""

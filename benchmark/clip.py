@@ -1,0 +1,140 @@
+"""A clip of a release, what a system gives for it, and what both look like to the metrics.
+
+Distances are told in shoulder widths, from a neck that stays where the clip's own is on average: so sway and steps
+are seen, and the size of the person and of the picture is not. A point that the release does not see (score below
+`SEEN`) is nobody's fault and counts for nobody: metrics leave it out, for the truth as for the system.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csg405 import keypoints as kp
+from csg405.media.clock import AUDIO_RATE_HZ, FPS
+from csg405.schema import FloatArray, IntArray
+
+Bools = npt.NDArray[np.bool_]
+
+SEEN = 0.3
+"""A score from here on says that a point can be seen: rtmlib's usual threshold."""
+
+_LEAST_SHOULDERS_PX = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """The sound of a clip."""
+
+    samples: IntArray
+    """[640 n_frames] at 16 kHz, 1/32768."""
+
+    @functools.cached_property
+    def wave(self) -> FloatArray:
+        """The samples between -1 and 1."""
+        return np.asarray(self.samples / 32768, np.float32)
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return len(self.samples) / AUDIO_RATE_HZ
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One released clip: the truth."""
+
+    clip_id: str
+    video_id: str
+    speaker: str
+    """The release's channel; the source video where there is none. Clips of one speaker are not independent."""
+    split: str
+    keypoints_px: FloatArray
+    """[n, 133, 2] in the released picture."""
+    score: FloatArray
+    """[n, 133]"""
+    sound: Sound
+    size_px: int
+    """Side of the released picture."""
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What breakdowns go by, for example `speech_type`."""
+
+    def __len__(self) -> int:
+        return len(self.keypoints_px)
+
+    @functools.cached_property
+    def shown(self) -> Bools:
+        """[n, 133] points that the release sees."""
+        return np.asarray(self.score >= SEEN)
+
+    @functools.cached_property
+    def neck_px(self) -> npt.NDArray[np.float64]:
+        """[2] middle of the shoulders, median over the clip."""
+        return np.asarray(np.median(self._shoulders.mean(axis=1), axis=0), np.float64)
+
+    @functools.cached_property
+    def shoulders_px(self) -> float:
+        """Width of the shoulders, median over the clip: the unit of length."""
+        left, right = self._shoulders[:, 0], self._shoulders[:, 1]
+        return max(float(np.median(np.linalg.norm(left - right, axis=-1))), _LEAST_SHOULDERS_PX)
+
+    @functools.cached_property
+    def _shoulders(self) -> npt.NDArray[np.float64]:
+        pair = [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]
+        seen = self.shown[:, pair].all(axis=1)
+        points = self.keypoints_px[seen] if seen.any() else self.keypoints_px
+        return np.asarray(points[:, pair], np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A motion for a clip, as metrics look at it: the system's, or the clip's own."""
+
+    clip: Clip
+    keypoints_px: FloatArray
+    """[n, 133, 2] in the released picture; as many frames as the clip has."""
+    kit: Any = None
+    """`csg405.benchmark.kit.Kit`, where there is one: networks and normalisers that were trained before."""
+
+    def __post_init__(self) -> None:
+        if self.keypoints_px.shape != self.clip.keypoints_px.shape:
+            raise ValueError(f"{self.clip.clip_id}: {self.keypoints_px.shape} for {self.clip.keypoints_px.shape}")
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    @functools.cached_property
+    def points(self) -> FloatArray:
+        """[n, 133, 2] in shoulder widths from the clip's neck; also those that `shown` leaves out."""
+        apart = (self.keypoints_px.astype(np.float64) - self.clip.neck_px) / self.clip.shoulders_px
+        return np.asarray(apart, np.float32)
+
+    @functools.cached_property
+    def true_points(self) -> FloatArray:
+        """[n, 133, 2] the clip's own, in the same unit."""
+        return Seen(self.clip, self.clip.keypoints_px).points
+
+    @property
+    def shown(self) -> Bools:
+        """[n, 133] points that count."""
+        return self.clip.shown
+
+    @property
+    def fps(self) -> int:
+        """Frames a second."""
+        return FPS
+
+    @functools.cached_property
+    def features(self) -> dict[str, FloatArray]:
+        """By part (`all`, `body`, `hands`, `face`): [windows, 32] from the kit's autoencoders; none without a kit."""
+        return {} if self.kit is None else dict(self.kit.features(self))
+
+
+def truth_of(clip: Clip, *, kit: Any = None) -> Seen:
+    """The clip's own motion."""
+    return Seen(clip, clip.keypoints_px, kit)

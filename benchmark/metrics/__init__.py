@@ -1,0 +1,1 @@
+"""One metric a file: see `csg405.benchmark.metric` for what each holds."""
