@@ -42,8 +42,8 @@ SHIPPED = Path(__file__).parents[1] / "networks"
 def main(
     work: Annotated[Path, typer.Option(help="Folder for pictures and unfinished networks.")] = Path("work/train"),
     out: Annotated[Path, typer.Option(help="Folder for the ONNX files and their record.")] = SHIPPED,
-    archives: Annotated[int, typer.Option(min=1, help="Archives of pictures, 600 pictures each.")] = 58,
-    detector_steps: Annotated[int, typer.Option(min=1)] = 2200,
+    archives: Annotated[int, typer.Option(min=1, help="Archives of pictures, 600 pictures each.")] = 82,
+    detector_steps: Annotated[int, typer.Option(min=1)] = 3700,
     pose_steps: Annotated[int, typer.Option(min=1)] = 2600,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     note: Annotated[str, typer.Option(help="For the record: what was done otherwise than this command does.")] = "",

@@ -1,0 +1,116 @@
+"""Submissions to the benchmark: an empty one, its seal, and everything that is wrong with one."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from csg405.cli._shared import USER_ERROR, out, say
+from csg405.errors import UserError
+from csg405.progress import Progress
+
+submission = typer.Typer(
+    help="Entries for the benchmark: write an empty one, seal it, and check it.", no_args_is_help=True
+)
+
+_SHOWN_OF_A_RULE = 5
+
+RunOption = Annotated[str | None, typer.Option("--run", help="Name of the run whose release is predicted.")]
+ClipsOption = Annotated[Path | None, typer.Option("--clips", help="A clips.json, in place of a run.")]
+
+
+@submission.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty.")],
+    run: RunOption = None,
+    clips: ClipsOption = None,
+    split: Annotated[str, typer.Option(help="validation or test.")] = "test",
+    track: Annotated[str, typer.Option(help="A: audio to skeleton; B: skeleton to video; C: audio to video.")] = "A",
+) -> None:
+    """Write a submission to fill in."""
+    known = _known(run, clips)
+    if known is None:
+        raise UserError("which clips? Give --run RUN, or --clips FILE with a clips.json")
+    count = _module("init").write_template(folder, known, split=split, track=track)
+    say(f"{folder}: {count} clips of {split} to predict; fill in submission.yaml and REPORT.md, then seal it")
+
+
+@submission.command()
+def seal(
+    folder: Annotated[Path, typer.Argument(help="Folder of the submission.")],
+    training_ids: Annotated[
+        Path | None, typer.Option("--training-ids", help="Ids of all training videos, one a line.")
+    ] = None,
+) -> None:
+    """Write training_ids.txt.gz and checksums.sha256: the last step before it is packed."""
+    init_module = _module("init")
+    ids = None if training_ids is None else init_module.read_video_ids(training_ids)
+    say(f"{folder}: {init_module.seal(folder, video_ids=ids)} files sealed")
+
+
+@submission.command()
+def validate(
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or .tar.gz.")],
+    run: RunOption = None,
+    clips: ClipsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Films decoded at once; 0 is one per core.")] = 0,
+) -> None:
+    """Say everything that is wrong with a submission; status 2 where it is refused."""
+    known = _known(run, clips)
+    with Progress("validate", total=_files(path), unit="predictions") as progress:
+        report = _module("validate").validate(
+            path, known=known, work=Path.cwd() / "work", workers=workers or os.cpu_count() or 1,
+            advance=progress.advance,
+        )  # fmt: skip
+    if as_json:
+        say(json.dumps(report.as_json(), indent=1))
+    else:
+        _show(path, report)
+    if not report.ok:
+        raise typer.Exit(USER_ERROR)
+
+
+def _module(name: str) -> Any:
+    """A module of the benchmark, which the core does not import by its name."""
+    return importlib.import_module(f"csg405.benchmark.submission.{name}")
+
+
+def _known(run: str | None, clips: Path | None) -> Any:
+    if run is not None and clips is not None:
+        raise UserError("--run and --clips are two lists of clips; give one of them")
+    if run is not None:
+        return _module("clips").of_run(Path.cwd(), run)
+    return None if clips is None else _module("clips").from_file(clips)
+
+
+def _files(path: Path) -> int:
+    """How many predictions a folder holds, for the bar; an archive does not say it before it is unpacked."""
+    return len(_module("layout").look(path).predictions) if path.is_dir() else 0
+
+
+def _show(path: Path, report: Any) -> None:
+    """The findings as a table, no more than a few of each rule."""
+    told = report.as_json()
+    grid = Table("level", "rule", "where", "seen", "allowed", box=box.SIMPLE)
+    counts: dict[str, int] = {}
+    for finding in report.findings:
+        counts[finding.rule] = counts.get(finding.rule, 0) + 1
+        if counts[finding.rule] <= _SHOWN_OF_A_RULE:
+            cells = (finding.level, finding.rule, finding.where, finding.seen, finding.allowed)
+            grid.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    if report.findings:
+        out.print(grid)
+    for rule, count in counts.items():
+        if count > _SHOWN_OF_A_RULE:
+            say(f"  {rule}: {count - _SHOWN_OF_A_RULE} more; --json prints all")
+    verdict = "may be scored" if report.ok else "is refused"
+    say(f"{path} {verdict}: {told['errors']} errors, {told['warnings']} warnings")
