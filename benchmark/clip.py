@@ -27,9 +27,9 @@ SEEN = 0.3
 _LEAST_SHOULDERS_PX = 1.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Sound:
-    """The sound of a clip."""
+    """The sound of a clip; two are the same only when they are one, so what is found in it can be kept beside it."""
 
     samples: IntArray
     """[640 n_frames] at 16 kHz, 1/32768."""

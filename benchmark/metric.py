@@ -9,6 +9,7 @@ A module `csg405.benchmark.metrics.<name>` holds
 - one of
     `clip_values(row, true_row) -> dict[str, float | None]`: values of one clip by card; a metric's value is their mean
     over clips, each clip's being the mean over its seeds; a clip's None is left out;
+    `values_by_clip(rows, truth) -> dict[str, dict[str, float | None]]`: the same where a clip's need others' rows;
     `compute(rows, truth) -> dict[str, float | None]`: values of many clips together, by card.
 
 `rows` and `truth` are sorted by clip and seed, so a value never depends on how the clips were divided.
@@ -130,6 +131,9 @@ def compute(module: MetricModule, rows: Rows, truth: Rows) -> Values:
 
 def per_clip(module: MetricModule, rows: Rows, truth: Rows) -> dict[str, Values]:
     """The values of every clip, each the mean over its seeds; nothing for a metric that has none of single clips."""
+    together = getattr(module, "values_by_clip", None)
+    if together is not None:
+        return cast(dict[str, Values], together(rows, truth))
     clip_values = getattr(module, "clip_values", None)
     if clip_values is None:
         return {}

@@ -1,0 +1,176 @@
+"""BA-kappa: how much better than chance the hands' beats fall on the syllables of the speech.
+
+Definition. A *beat* is a sudden stop of a wrist: a peak of the deceleration -d|v|/dt above `HIT` after a low-pass of
+`SMOOTH_HZ` (zero phase), |v| being the wrist's speed in shoulder widths. A *syllable* is a rise of the loudness in the
+band of the vowels (see `csg405.benchmark.syllables`). For beats b of a clip and its syllables a,
+
+    S = mean over b of exp(-min over a of (a - b)^2 / (2 sigma^2)),  sigma = 0.1 s
+
+and S_chance is the mean of S over `SHIFTS` circular shifts of the syllables within their span, which reaches half a
+mean gap beyond the first and the last; beats outside that span do not count. Over all clips and beats together
+
+    kappa = sum (S - S_chance) / (max(beats, beats of the truth) * (1 - mean S_chance))
+
+so that a beat which the truth has and the system has not counts as chance: few lucky beats win nothing. 1 is beats
+that all fall on syllables, 0 is chance. Higher is better; more than the truth has is no better than the truth.
+
+Source: chance-corrected agreement as Cohen's kappa (1960), over the beat consistency of Li et al., "AI Choreographer"
+(ICCV 2021), in the direction motion to audio. What is ours: stops in place of the minima of speed, since a stroke ends
+on the stressed vowel with a stop, while minima of speed also lie where a stroke begins; the shifts within the speech,
+since hands also rest when the voice does, which is no synchrony of beats. `docs/metrics.md` has the measurements.
+
+Blind to: which gesture it is, its shape and size, and hands that are not seen. `beats` is the rate of the beats over
+that of the truth, and `beat_lag` where the agreement is highest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from csg405 import keypoints as kp
+from csg405.benchmark.clip import Seen
+from csg405.benchmark.metric import Card, Row, Rows, Values
+from csg405.benchmark.metrics._features import Pick, Pooled, one_pool
+from csg405.benchmark.syllables import syllables_s
+
+Times = npt.NDArray[np.float64]
+
+HIT = 18.0
+"""Least deceleration of a beat, shoulder widths/s^2: about 7 m/s^2. Ours; see docs/metrics.md for others."""
+
+SMOOTH_HZ = 6.0
+"""Low-pass of the wrists: below it lies what arms do, above it what estimators add."""
+
+SIGMA_S = 0.1
+
+SHIFTS = 17
+"""Circular shifts that chance is the mean of."""
+
+LEAST_SHIFT_S = 0.5
+"""Shifts come from here to the span less this."""
+
+LAGS_S = np.arange(-12, 13) * 0.04
+"""Of the lag curve."""
+
+_SUMS = ("agreed", "chance", "beats")
+
+_APART = 4
+"""Frames between two beats of a hand, at least."""
+
+_LEAST_FRAMES = 12
+"""Shorter clips have no beats: the filter would be longer than they are."""
+
+_LEAST_SPAN_S = 2 * LEAST_SHIFT_S + 0.5
+
+CARDS = (
+    Card(
+        name="ba_kappa",
+        title="BA-kappa: beats on syllables above chance",
+        unit="kappa",
+        direction="higher",
+        ranks=True,
+        answers=("time_shift", "freezing", "other_audio", "damping"),
+        ignores=("bones", "lips"),
+    ),
+    Card(name="beats", title="beats over the truth's", unit="ratio", direction="one", answers=("freezing", "damping"),
+         ignores=("other_audio", "lips", "time_shift")),
+    Card(name="beat_lag", title="lag at which beats and syllables agree most", unit="s", direction="none"),
+)  # fmt: skip
+
+
+def measure(seen: Seen) -> Row:
+    """Of one clip: `agreed` [1] and `chance` [1], sums over its beats; `beats` [1]; `curve` [lags], sums of S."""
+    beats, syllables = beats_s(seen), syllables_s(seen.clip.sound)
+    nothing = {"agreed": np.zeros(1), "chance": np.zeros(1), "beats": np.zeros(1), "curve": np.zeros(len(LAGS_S))}
+    if not len(syllables) or syllables[-1] - syllables[0] < _LEAST_SPAN_S:
+        return nothing
+    gap_s = (syllables[-1] - syllables[0]) / (len(syllables) - 1)
+    start_s, span_s = syllables[0] - gap_s / 2, gap_s * len(syllables)
+    beats = beats[(beats >= start_s) & (beats < start_s + span_s)]
+    if not len(beats):
+        return nothing
+    shifts = np.linspace(LEAST_SHIFT_S, span_s - LEAST_SHIFT_S, SHIFTS)
+    chance = [_agreement(beats, start_s + (syllables - start_s + shift) % span_s).sum() for shift in shifts]
+    return {
+        "agreed": np.array([_agreement(beats, syllables).sum()]),
+        "chance": np.array([np.mean(chance)]),
+        "beats": np.array([float(len(beats))]),
+        "curve": np.array([_agreement(beats - lag, syllables).sum() for lag in LAGS_S]),
+    }
+
+
+def compute(rows: Rows, truth: Rows) -> Values:
+    """See the head of this file; `ba_kappa` is 0 for no beats, all are None where the truth has none."""
+    return one_pool(pooled, rows, truth)
+
+
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
+    """The values for any union of clusters: see `csg405.benchmark.metrics._features.Pooled`."""
+    del only
+    names = sorted(set(cluster_of.values()))
+    place = {name: number for number, name in enumerate(names)}
+    common = set.intersection(*({key.seed for key in rows} for rows in systems)) if systems else set[int]()
+    held = np.zeros((len(systems), len(names), len(_SUMS) + len(LAGS_S)))
+    for number, rows in enumerate(systems):
+        for key, row in rows.items():
+            if key.seed in common:
+                held[number, place[cluster_of[key.clip_id]]] += np.concatenate(
+                    [*(row[name] for name in _SUMS), row["curve"]]
+                )
+    true_beats = np.zeros(len(names))
+    for key, row in truth.items():
+        true_beats[place[cluster_of[key.clip_id]]] += row["beats"][0]
+
+    def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
+        total = held[[pick.system for pick in picks], [place[pick.cluster] for pick in picks]].sum(axis=0)
+        wanted = len(common) * float(true_beats[[place[name] for name in clusters]].sum())
+        return _values(total, wanted)
+
+    return values
+
+
+def _values(total: npt.NDArray[np.float64], wanted: float) -> Values:
+    agreed, chance, beats = total[: len(_SUMS)].tolist()
+    if not wanted:
+        return {"ba_kappa": None, "beats": None, "beat_lag": None}
+    if not beats:
+        return {"ba_kappa": 0.0, "beats": 0.0, "beat_lag": None}
+    return {
+        "ba_kappa": (agreed - chance) / (max(beats, wanted) * (1 - chance / beats)),
+        "beats": beats / wanted,
+        "beat_lag": float(LAGS_S[int(np.argmax(total[len(_SUMS) :]))]),
+    }
+
+
+def beats_s(seen: Seen) -> Times:
+    """Times of the beats of both hands, sorted, s."""
+    if len(seen) < _LEAST_FRAMES:
+        return np.zeros(0)
+    filter_ = signal.butter(2, SMOOTH_HZ / (seen.fps / 2), output="sos")
+    found = []
+    for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST):
+        shown = seen.shown[:, wrist]
+        if shown.sum() < _LEAST_FRAMES:
+            continue
+        path = _filled(seen.points[:, wrist].astype(np.float64), shown)
+        velocity = np.gradient(signal.sosfiltfilt(filter_, path, axis=0), axis=0) * seen.fps
+        slowing = -np.gradient(np.linalg.norm(velocity, axis=-1)) * seen.fps
+        peaks = signal.find_peaks(slowing, height=HIT, distance=_APART)[0]
+        found.append(peaks[shown[peaks]] / seen.fps)
+    return np.sort(np.concatenate(found)) if found else np.zeros(0)
+
+
+def _filled(path: Times, shown: npt.NDArray[np.bool_]) -> Times:
+    """A path with what is not shown drawn straight between its neighbours."""
+    frames = np.arange(len(path))
+    return np.stack([np.interp(frames, frames[shown], path[shown, axis]) for axis in range(2)], axis=-1)
+
+
+def _agreement(beats: Times, syllables: Times) -> Times:
+    """How near each beat is to a syllable: 1 on one, 0 far from all."""
+    apart = np.abs(beats[:, None] - syllables[None]).min(axis=1)
+    return np.asarray(np.exp(-(apart**2) / (2 * SIGMA_S**2)))

@@ -1,0 +1,106 @@
+r"""Diversity between clips, and between a system's samples for one clip, against the truth's.
+
+With the features f of windows,
+
+.. math:: D = \text{mean of } |f_i - f_j| \text{ over pairs of windows of different clips},
+
+diversity is the system's D over the truth's. A side with more windows than 2,000 is thinned to so many, at even steps
+through its clips. With several seeds it is the mean of the seeds' values.
+
+Multimodality is the mean distance between the features of the same window in two seeds for the same clip, over pairs
+of seeds, windows and clips, over the truth's D. It needs three seeds. Nobody has said one clip's words three times,
+so there is no truth for it: 0 is a system that always does the same, 1 one whose samples for one clip differ as much
+as true motions of different clips.
+
+Unit: none. Better: a diversity nearer to 1; of multimodality nothing is better.
+Blind to: sound, and to whether the motions are real: noise adds to both. It has been proposed to leave what is faster
+than 6 Hz out first; that would need a second pass of every motion through the autoencoders, whose 32 numbers for two
+seconds hold little that is as fast, so the shared features are used as they are, and the jerk metrics tell of noise.
+Sources: Guo et al., Action2Motion (ACM MM 2020) for both in this form; as ratios, without pairs drawn at random and
+without pairs of one clip, ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from csg405.benchmark.metric import Card, Rows, Values
+from csg405.benchmark.metrics._distances import distances
+from csg405.benchmark.metrics._features import (
+    Floats,
+    Piece,
+    mean_over_seeds,
+    measure,
+    pieces,
+    same_clip,
+    seeds,
+    thinned,
+)
+
+__all__ = ["CARDS", "compute", "measure"]
+
+CARDS = (
+    Card(
+        name="diversity",
+        title="Diversity over the truth's",
+        unit="1",
+        direction="one",
+        answers=("smoothing", "damping", "freezing"),
+        ignores=("time_shift", "other_audio"),
+        needs=("kit",),
+    ),
+    Card(
+        name="multimodality",
+        title="Difference of samples for one clip over the truth's diversity",
+        unit="1",
+        direction="none",
+        needs=("kit", "seeds"),
+    ),
+)
+
+_LEAST_SEEDS = 3
+"""Samples of a clip: three pairs."""
+
+_MOST = 2000
+"""Windows of a side: a matrix of 32 MB."""
+
+_PART = "all"
+
+
+def compute(rows: Rows, truth: Rows) -> Values:
+    """Both ratios; None without two clips, the latter without three seeds."""
+    true = _between_clips(pieces(truth, part=_PART, seed=0))
+    if not true:
+        return {"diversity": None, "multimodality": None}
+    by_seed = {seed: pieces(rows, part=_PART, seed=seed) for seed in seeds(rows)}
+    between = mean_over_seeds(_between_clips(found) for found in by_seed.values())
+    within = _between_seeds(by_seed)
+    return {
+        "diversity": None if between is None else between / true,
+        "multimodality": None if within is None else within / true,
+    }
+
+
+def _between_clips(found: Sequence[Piece]) -> float | None:
+    """Mean distance of windows of different clips; None with a single clip."""
+    if len(found) < 2:
+        return None
+    features, clip_ids = thinned(found, most=_MOST)
+    other = ~same_clip(clip_ids, clip_ids)
+    return float(distances(features, features)[other].mean())
+
+
+def _between_seeds(by_seed: dict[int, list[Piece]]) -> float | None:
+    """Mean over clips of the mean distance of the same window in two seeds; clips with too few seeds are left out."""
+    of_clip: dict[str, list[Floats]] = {}
+    for found in by_seed.values():
+        for piece in found:
+            of_clip.setdefault(piece.clip_id, []).append(piece.features)
+    return mean_over_seeds(
+        float(np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in itertools.combinations(samples, 2)]))
+        for _, samples in sorted(of_clip.items())
+        if len(samples) >= _LEAST_SEEDS
+    )

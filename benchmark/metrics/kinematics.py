@@ -1,0 +1,138 @@
+r"""Distances between the distributions of speed, acceleration and jerk of a system's motion and of true motion.
+
+.. math:: H = \sqrt{1 - \textstyle\sum_b \sqrt{p_b q_b}}
+
+between the histograms p of the system and q of the truth, each pooled over clips, frames and the points of a group;
+the value is the mean over three groups: body (nose, shoulders, elbows, wrists), hands (fingers relative to the root of
+their hand) and face (its points relative to the tip of the nose). Derivatives are forward differences in shoulder
+widths per s^k. Bins are even in the logarithm, five to a decade: 0.01 to 100 for speed, 0.01 to 10^4 for acceleration,
+1 to 10^6 for jerk; what lies below and above has a bin each, so motion that stands still is seen. Points that are not
+shown in all frames of a difference are left out. `kin` is the mean of the three distances.
+
+Unit: none, 0 to 1. Better: lower; the truth has 0 from itself, two halves of a test set a little more.
+Blind to: sound; which way and where things move; in which clip; any reordering in time that is slower than a jerk.
+Source: the Hellinger distance of speed histograms in the GENEA challenges (Kucherenko et al., IUI 2021), there of
+single joints in space and even bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from csg405 import keypoints as kp
+from csg405.benchmark.clip import Bools, Seen
+from csg405.benchmark.metric import Card, Perturbation, Row, Rows, Values
+from csg405.benchmark.metrics._features import Pooled, one_pool
+from csg405.benchmark.metrics._motion import BODY, Floats, changes, pooled_sums
+from csg405.schema import FloatArray
+
+Counts = npt.NDArray[np.int64]
+
+_ANSWERS: tuple[Perturbation, ...] = ("jitter", "smoothing", "damping", "freezing")
+
+_NAMES = {"speed": 1, "acceleration": 2, "jerk": 3}
+"""Order of the derivative."""
+
+CARDS = (
+    Card(
+        name="kin",
+        title="Kinematic distance",
+        unit="0-1",
+        direction="lower",
+        ranks=True,
+        answers=_ANSWERS,
+        ignores=("time_shift", "other_audio"),
+    ),
+    *(
+        Card(
+            name=f"kin_{name}",
+            title=f"Hellinger distance of {name}",
+            unit="0-1",
+            direction="lower",
+            answers=_ANSWERS,
+            ignores=("time_shift", "other_audio"),
+        )
+        for name in _NAMES
+    ),
+)
+
+_BINS_A_DECADE = 5
+_DECADES = {1: (-2, 2), 2: (-2, 4), 3: (0, 6)}
+"""Powers of ten by order: below is under the noise of 32-bit pixels, above is not human."""
+
+_LEAST = np.float32(1e-20)
+"""Keeps the logarithm of rest finite."""
+
+_ORIGINS = (
+    *((point, None) for point in BODY),
+    *((point, hand.start) for hand in (kp.LEFT_HAND, kp.RIGHT_HAND) for point in range(hand.start + 1, hand.stop)),
+    *((point, kp.NOSE_TIP) for point in range(kp.FACE.start, kp.FACE.stop) if point != kp.NOSE_TIP),
+)
+"""Points, and what they are told from; body, hands, face."""
+
+_POINTS = np.array([point for point, _ in _ORIGINS])
+_RELATIVE = len(BODY)
+"""From this one on they have an origin."""
+_FROM = np.array([origin for _, origin in _ORIGINS if origin is not None])
+_GROUP_SIZES = (len(BODY), 2 * 20, 67)
+_GROUP = np.repeat(np.arange(len(_GROUP_SIZES)), _GROUP_SIZES)
+
+
+def measure(seen: Seen) -> Row:
+    """Counts by group and bin, [3, bins] for each derivative."""
+    points, shown = seen.points[:, _POINTS], seen.shown[:, _POINTS]
+    points[:, _RELATIVE:] -= seen.points[:, _FROM]
+    shown[:, _RELATIVE:] &= seen.shown[:, _FROM]
+    return {name: histograms(*changes(points, shown, order=order), order=order) for name, order in _NAMES.items()}
+
+
+def histograms(size: FloatArray, known: Bools, *, order: int) -> Counts:
+    """Counts of a derivative by group, [3, bins]: below, the bins of its decades, above.
+
+    Args:
+        size: [n, 114] of the points in their order.
+        known: [n, 114] those that count.
+        order: 1 for speed, 2 for acceleration, 3 for jerk.
+    """
+    low, high = _DECADES[order]
+    bins = (high - low) * _BINS_A_DECADE
+    place = np.floor((np.log10(np.maximum(size, _LEAST)) - low) * _BINS_A_DECADE).clip(-1, bins).astype(np.int64) + 1
+    each = bins + 3  # the last holds what does not count
+    place[~known] = each - 1
+    counts = np.bincount((_GROUP * each + place).ravel(), minlength=len(_GROUP_SIZES) * each)
+    return np.asarray(counts.reshape(-1, each)[:, :-1], np.int64)
+
+
+def hellinger(first: Floats | Counts, second: Floats | Counts) -> float | None:
+    """Hellinger distance of two histograms of counts; None where one is empty."""
+    first_total, second_total = float(first.sum()), float(second.sum())
+    if not first_total or not second_total:
+        return None
+    shared = float(np.sqrt(first / first_total * (second / second_total)).sum())
+    return float(np.sqrt(max(1 - shared, 0.0)))
+
+
+def compute(rows: Rows, truth: Rows) -> Values:
+    """The distances; None where nothing is shown."""
+    return one_pool(pooled, rows, truth)
+
+
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str]) -> Pooled:
+    """See `csg405.benchmark.metrics._motion.pooled_sums`."""
+    return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
+
+
+def _from_sums(system: Row, true: Row) -> Values:
+    values: Values = {}
+    for name in _NAMES:
+        by_group = [hellinger(p, q) for p, q in zip(system[name], true[name], strict=True)]
+        values[f"kin_{name}"] = _mean(by_group)
+    return {"kin": _mean(list(values.values())), **values}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    held = [value for value in values if value is not None]
+    return float(np.mean(held)) if held else None

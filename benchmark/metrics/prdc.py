@@ -1,0 +1,158 @@
+r"""Precision, recall, density and coverage: are a system's motions real ones, and are all real ones among them?
+
+With a ball round every window that reaches its k-th nearest neighbour on its own side, k = 5:
+
+.. math::
+   \mathrm{precision} &= \text{part of the system's windows in at least one ball of the truth} \\
+   \mathrm{recall} &= \text{part of the true windows in at least one ball of the system} \\
+   \mathrm{density} &= \frac{1}{k\,n} \sum_{j=1}^{n} \text{number of true balls that hold the system's window } j \\
+   \mathrm{coverage} &= \text{part of the truth's balls that hold at least one window of the system}
+
+Windows of one clip overlap, so that their nearest neighbours would always be each other and all balls tiny: windows of
+the same clip are infinitely far apart here, on one side and between both. The truth against itself has then a density
+and coverage of exactly 1. Its precision and recall are lower (0.8 for normal features of 32 dimensions), since in many
+dimensions some points are nobody's neighbours. A side with more windows than 2,000 is thinned to so many, at even steps
+through its clips. With several seeds each is the mean of the seeds' values.
+
+Unit: none. Better: higher, but for density, which is best at 1: a system that only makes the commonest motions has
+more. All depend on the number of windows. They are not computed where a window has fewer than k others to compare with.
+Blind to: sound; precision and density to missing variety, which recall and coverage see; a few motions kept in all
+clips have a good precision, and motions damped to the mean pose a better one than the truth. So precision claims to
+answer to other bones only.
+Sources: Kynkäänniemi et al., Improved precision and recall metric (NeurIPS 2019); Naeem et al., Reliable fidelity and
+diversity metrics (ICML 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values
+from csg405.benchmark.metrics._distances import distances
+from csg405.benchmark.metrics._features import (
+    Floats,
+    mean_over_seeds,
+    measure,
+    pieces,
+    same_clip,
+    seeds,
+    thinned,
+)
+
+__all__ = ["CARDS", "Sample", "compute", "measure", "prdc"]
+
+_IGNORES: tuple[Perturbation, ...] = ("time_shift", "other_audio")
+
+CARDS = (
+    Card(
+        name="prdc_precision",
+        title="Precision",
+        unit="1",
+        direction="higher",
+        answers=("bones",),
+        ignores=_IGNORES,
+        needs=("kit",),
+    ),
+    Card(
+        name="prdc_recall",
+        title="Recall",
+        unit="1",
+        direction="higher",
+        answers=("smoothing", "damping", "freezing"),
+        ignores=_IGNORES,
+        needs=("kit",),
+    ),
+    Card(
+        name="prdc_density",
+        title="Density",
+        unit="1",
+        direction="one",
+        answers=("damping", "freezing"),
+        ignores=_IGNORES,
+        needs=("kit",),
+    ),
+    Card(
+        name="prdc_coverage",
+        title="Coverage",
+        unit="1",
+        direction="higher",
+        answers=("smoothing", "damping", "freezing"),
+        ignores=_IGNORES,
+        needs=("kit",),
+    ),
+)
+
+NEIGHBOURS = 5
+"""k, from Naeem et al."""
+
+_MOST = 2000
+"""Windows of a side: three matrices of 32 MB."""
+
+_PART = "all"
+
+
+class Sample(NamedTuple):
+    """Windows and whose they are."""
+
+    features: Floats
+    """[n, d]"""
+    clip_ids: Sequence[str]
+    """[n]"""
+
+
+def compute(rows: Rows, truth: Rows) -> Values:
+    """All four, on the features of the whole motion."""
+    true = pieces(truth, part=_PART, seed=0)
+    if not true:
+        return {card.name: None for card in CARDS}
+    y = Sample(*thinned(true, most=_MOST))
+    reach = _reach(y, k=NEIGHBOURS)
+    by_seed = []
+    for seed in seeds(rows):
+        found = pieces(rows, part=_PART, seed=seed)
+        if found:
+            by_seed.append(_values(Sample(*thinned(found, most=_MOST)), y, reach=reach, k=NEIGHBOURS))
+    return {card.name: mean_over_seeds(values[card.name] for values in by_seed) for card in CARDS}
+
+
+def prdc(x: Sample, y: Sample, *, k: int = NEIGHBOURS) -> Values:
+    """All four of a system's windows against the truth's.
+
+    Args:
+        x: the system's.
+        y: the truth's. With a name of its own for every window of both this is the published form.
+        k: which neighbour the balls reach to.
+    """
+    return _values(x, y, reach=_reach(y, k=k), k=k)
+
+
+def _values(x: Sample, y: Sample, *, reach: Floats, k: int) -> Values:
+    own_reach = _reach(x, k=k)
+    if not (np.isfinite(reach).all() and np.isfinite(own_reach).all()):
+        return {card.name: None for card in CARDS}
+    apart = _apart(x, y)
+    in_truth = apart <= reach
+    return {
+        "prdc_precision": float(in_truth.any(axis=1).mean()),
+        "prdc_recall": float((apart <= own_reach[:, None]).any(axis=0).mean()),
+        "prdc_density": float(in_truth.sum() / (k * len(x.features))),
+        "prdc_coverage": float(in_truth.any(axis=0).mean()),
+    }
+
+
+def _reach(sample: Sample, *, k: int) -> Floats:
+    """[n] distance to the k-th nearest window of another clip; infinite where there are fewer."""
+    if len(sample.features) <= k:
+        return np.full(len(sample.features), np.inf)
+    found = _apart(sample, sample)
+    found.partition(k - 1, axis=1)
+    return found[:, k - 1].copy()
+
+
+def _apart(x: Sample, y: Sample) -> Floats:
+    found = distances(x.features, y.features)
+    found[same_clip(x.clip_ids, y.clip_ids)] = np.inf
+    return found

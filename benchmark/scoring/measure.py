@@ -1,0 +1,182 @@
+"""Measuring: every system's motions for every clip of a split, chunk by chunk, on any engine.
+
+What is measured is kept in `rows` below a folder, one file for a chunk and a group of systems, with the fingerprint of
+all that it follows from: the chunk's clips, the kit, the code of the metrics, and the systems' own files. A chunk that
+is there already is not measured again, so a run that was stopped goes on where it was, and controls are measured once
+for all submissions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from csg405 import benchmark
+from csg405.benchmark import metric
+from csg405.benchmark.clip import Seen
+from csg405.benchmark.controls import Context
+from csg405.benchmark.kit import Kit
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.scoring import rows
+from csg405.benchmark.scoring.plan import Chunk, Sounds, chunks, partners
+from csg405.benchmark.scoring.systems import System
+from csg405.engine import Engine
+from csg405.errors import UserError
+from csg405.operator import Resources
+from csg405.progress import Progress
+from csg405.run import Folders
+
+log = logging.getLogger(__name__)
+
+_CODE = ("metrics", "kit")
+_FILES = ("clip.py", "metric.py", "controls.py", "perturb.py", "syllables.py", "onsets.py")
+
+
+@functools.cache
+def code_digest() -> str:
+    """Of the code that rows follow from: another one measures everything anew."""
+    home = Path(benchmark.__path__[0])
+    files = [home / name for name in _FILES]
+    files += [path for name in _CODE for path in (home / name).rglob("*.py") if path.name != "train.py"]
+    held = hashlib.sha256()
+    for path in sorted(files):
+        held.update(hashlib.sha256(path.read_bytes()).digest())
+    return held.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """Systems that are measured together."""
+
+    name: str
+    systems: tuple[System, ...]
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Digests of what the systems read, by clip: a clip's change concerns its own chunk alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """What is measured on."""
+
+    folders: Folders
+    name: str
+    kit: Kit
+    digest: str
+    """Of the split's clips."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkWorker:
+    """Measures one chunk; made once in each worker process."""
+
+    split: Split
+    group: Group
+    plan: Mapping[str, Chunk]
+    partner_of: Mapping[str, str]
+    folder: Path
+    prints: Mapping[str, str]
+    with_towers: bool
+
+    def __call__(self, name: str) -> int:
+        """Measure a chunk and write its rows; returns how many there are."""
+        import torch
+
+        torch.set_num_threads(1)  # the same sums on any number of cores, and none stolen from the worker beside
+        reader = ReleaseReader(self.split.folders)
+        sounds = Sounds(reader, dict(self.partner_of))
+        clips = {clip.clip_id: clip for clip in reader.iterate([reader.entry(i) for i in self.plan[name].clip_ids])}
+        measures = metric.measures(used(with_towers=self.with_towers))
+        found: dict[str, rows.Measured] = {
+            system.name: {measure: {} for measure in measures} for system in self.group.systems
+        }
+        for clip in clips.values():
+            context = Context(self.split.kit, sounds.other(clip, clips))
+            for system in self.group.systems:
+                for given in system.motions(clip, context):
+                    seen = Seen(given.clip, given.keypoints_px, self.split.kit)
+                    key = metric.Key(clip.clip_id, given.seed)
+                    for measure, take in measures.items():
+                        found[system.name][measure][key] = take(seen)
+        rows.write(part(self.folder, name), found, fingerprint=self.prints[name])
+        return len(clips)
+
+
+def used(*, with_towers: bool) -> list[metric.MetricModule]:
+    """The metrics that are measured; without the two towers those that need none."""
+    return [
+        module
+        for module in metric.modules().values()
+        if with_towers or not any("two_tower" in card.needs for card in module.CARDS)
+    ]
+
+
+def part(folder: Path, chunk: str) -> Path:
+    """The file of a chunk's rows."""
+    return folder / f"part-{chunk}.parquet"
+
+
+def measure(split: Split, group: Group, folder: Path, engine: Engine, *, with_towers: bool = True) -> list[Path]:
+    """Measure a group of systems on a split.
+
+    Args:
+        split: the clips.
+        group: the systems.
+        folder: of the group's rows; what is fresh in it stays.
+        engine: local or Ray.
+        with_towers: whether the two-tower metrics are measured too, which take longer.
+
+    Returns:
+        The files of the rows, in the chunks' order.
+
+    Raises:
+        UserError: the split has no clips, or a chunk failed.
+    """
+    entries = ReleaseReader(split.folders).clips(split.name)
+    if not entries:
+        raise UserError(f"the release has no clips in split {split.name!r}")
+    plan = {chunk.name: chunk for chunk in chunks(entries)}
+    prints = {name: _fingerprint(split, group, chunk, with_towers=with_towers) for name, chunk in plan.items()}
+    stale = [name for name in plan if rows.fingerprint(part(folder, name)) != prints[name]]
+    worker = ChunkWorker(
+        split=split, group=group, plan=plan, partner_of=partners(entries), folder=folder, prints=prints,
+        with_towers=with_towers,
+    )  # fmt: skip
+    _run(engine, worker, stale, what=group.name, total=len(plan))
+    _clear(folder, set(plan))
+    return [part(folder, name) for name in plan]
+
+
+def _fingerprint(split: Split, group: Group, chunk: Chunk, *, with_towers: bool) -> str:
+    files = [group.files.get(clip_id, "") for clip_id in chunk.clip_ids]
+    names = [system.name for system in group.systems]
+    facts = [split.digest, split.kit.digest, code_digest(), chunk.clip_ids, names, files, with_towers]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _run(engine: Engine, worker: ChunkWorker, stale: Sequence[str], *, what: str, total: int) -> None:
+    failed: list[str] = []
+    with Progress(f"measure {what}", total=total, unit="chunks") as progress:
+        progress.advance(total - len(stale))
+        for outcome in engine.map(functools.partial(_itself, worker), stale, Resources()):
+            if outcome.error:
+                log.error("chunk %s: %s\n%s", outcome.shard, outcome.error, outcome.trace)
+                failed.append(f"chunk {outcome.shard}: {outcome.error}")
+            progress.advance()
+    if failed:
+        raise UserError(f"{len(failed)} of {total} chunks could not be measured; the first: {failed[0]}")
+
+
+def _itself(worker: ChunkWorker) -> ChunkWorker:
+    return worker
+
+
+def _clear(folder: Path, names: set[str]) -> None:
+    """Remove the rows of chunks that are no more."""
+    for path in folder.glob("part-*.parquet"):
+        if path.stem.removeprefix("part-") not in names:
+            path.unlink()

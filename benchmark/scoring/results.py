@@ -1,0 +1,204 @@
+"""What a score says, as one dictionary: `results.json`.
+
+Everything but the block `environment` follows from the data, the kit, the evaluator and the submission: the same on
+any engine with any number of workers, byte by byte. Between machines sums may be rounded otherwise: values agree to
+1e-4 relative, as far as the networks' arithmetic does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from csg405 import __version__, benchmark
+from csg405.benchmark import metric, statistics
+from csg405.benchmark.controls import CONTROLS
+from csg405.benchmark.metric import Card, MetricModule, Values
+from csg405.benchmark.scoring import breakdown
+from csg405.benchmark.scoring.measure import code_digest
+from csg405.benchmark.scoring.rows import Measured
+from csg405.benchmark.scoring.values import Book, per_cent, shortfall
+from csg405.benchmark.statistics import Interval
+
+SCHEMA_VERSION = 1
+
+DIGITS = 8
+"""Significant digits that values are told with."""
+
+CHANCE = tuple(control.name for control in CONTROLS if control.is_chance)
+
+_LIBRARIES = ("librosa", "numpy", "scipy", "torch")
+
+
+def assemble(
+    book: Book,
+    measured: Measured,
+    controls: Mapping[str, Values],
+    *,
+    digests: Mapping[str, str],
+    facts: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, str]],
+    passed: Mapping[str, bool],
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Results of one submission.
+
+    Args:
+        book: rows of the controls.
+        measured: rows of the submission.
+        controls: values of every control.
+        digests: `data`, `kit`, `evaluator`.
+        facts: of the submission: its name, track, split and the like.
+        groups: what breakdowns go by: the group of every clip.
+        passed: by card, whether the metric passed its own card.
+
+    Returns:
+        The results, and the values of single clips by card.
+    """
+    values, by_clip = book.values(measured), book.by_clip(measured)
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "score_id": score_id(digests),
+        "digests": dict(digests),
+        "submission": dict(facts),
+        "clips": len(book.cluster_of),
+        "speakers": len(set(book.cluster_of.values())),
+        "metrics": _metrics(book, measured, values, by_clip, controls, passed),
+        "controls": {name: {card: _round(value) for card, value in held.items()} for name, held in controls.items()},
+        "comparisons": _comparisons(book, measured),
+        **_breakdowns(book, measured, groups),
+        "environment": environment(),
+    }
+    return found, by_clip
+
+
+def score_id(digests: Mapping[str, str]) -> str:
+    """What scores must share to be compared: the data, the kit, and the evaluator."""
+    return hashlib.sha256("".join(digests[name] for name in ("data", "kit", "evaluator")).encode()).hexdigest()[:16]
+
+
+def evaluator_digest() -> str:
+    """Of the version of the evaluator and of its code."""
+    return hashlib.sha256(f"{benchmark.EVALUATOR} {code_digest()}".encode()).hexdigest()
+
+
+def _metrics(
+    book: Book,
+    measured: Measured,
+    values: Values,
+    by_clip: Mapping[str, Mapping[str, float]],
+    controls: Mapping[str, Values],
+    passed: Mapping[str, bool],
+) -> dict[str, Any]:
+    intervals, spreads, floors = book.intervals(measured, by_clip), book.seed_spread(measured), book.floors()
+    found = {}
+    for card in cards(book.modules):
+        truth, chance = controls["truth"].get(card.name), best_chance(card, controls)
+        value, interval, floor = values[card.name], intervals.get(card.name), floors.get(card.name)
+        short = shortfall(card, value, truth)
+        found[card.name] = {
+            "title": card.title, "unit": card.unit, "direction": card.direction,
+            "ranks": card.ranks and passed.get(card.name, True),
+            "passed_its_card": passed.get(card.name),
+            "value": _round(value), "why_not": None if value is not None else why_not(card),
+            "interval": None if interval is None else [_round(interval.low), _round(interval.high)],
+            "standard_error": None if interval is None else _round(interval.se),
+            "between_seeds": _round(spreads.get(card.name)), "clips": len(by_clip.get(card.name, {})) or None,
+            "truth": _round(truth), "chance": _round(chance), "floor": _round(floor),
+            "per_cent": _round(per_cent(card, value, truth=truth, chance=chance)),
+            "tied_with_truth": None if short is None or floor is None else short <= floor,
+            "smallest_difference": _round(_smallest(interval)),
+        }  # fmt: skip
+    return found
+
+
+def cards(modules: Sequence[MetricModule]) -> list[Card]:
+    """All cards: those that rank first."""
+    return sorted((card for module in modules for card in module.CARDS), key=lambda card: (not card.ranks, card.name))
+
+
+def why_not(card: Card) -> str:
+    """Why a value was not computed."""
+    needs = [need for need in card.needs if need != "kit"]
+    return f"needs {', '.join(needs)}" if needs else "the clips give nothing to compute it from"
+
+
+def best_chance(card: Card, controls: Mapping[str, Values]) -> float | None:
+    """The value of the best control that knows nothing of the clip's speech."""
+    truth = controls["truth"].get(card.name)
+    held = [(short, value) for name in CHANCE if (value := controls.get(name, {}).get(card.name)) is not None
+            and (short := shortfall(card, value, truth)) is not None]  # fmt: skip
+    return min(held)[1] if held else None
+
+
+def _smallest(interval: Interval | None) -> float | None:
+    return None if interval is None else statistics.smallest_difference(interval.se, clusters=interval.clusters)
+
+
+def _comparisons(book: Book, measured: Measured) -> list[dict[str, Any]]:
+    """The submission against every control by the metrics that rank, their p-values adjusted together."""
+    ranking = [(module, card) for module in book.modules for card in module.CARDS if card.ranks]
+    found: list[dict[str, Any]] = []
+    own_clips = book.by_clip(measured)
+    for name in book.files:
+        control = book.rows(name)
+        control_clips = book.by_clip(control)
+        for module, card in ranking:
+            measure = metric.measure_name(module)
+            if hasattr(module, "pooled"):
+                interval, p = statistics.set_comparison(
+                    module, measured[measure], control[measure], book.true_rows(module),
+                    cluster_of=book.cluster_of, name=card.name,
+                )  # fmt: skip
+            else:
+                interval, p = _paired(own_clips.get(card.name, {}), control_clips.get(card.name, {}), book.cluster_of)
+            if interval is not None and p is not None:
+                found.append({"metric": card.name, "against": name, "difference": _round(interval.value),
+                              "interval": [_round(interval.low), _round(interval.high)], "p": _round(p)})  # fmt: skip
+    adjusted = statistics.holm({number: row["p"] for number, row in enumerate(found)})
+    return [row | {"p_holm": _round(adjusted[number])} for number, row in enumerate(found)]
+
+
+def _paired(
+    first: Mapping[str, float], second: Mapping[str, float], cluster_of: Mapping[str, str]
+) -> tuple[Interval | None, float | None]:
+    apart = {clip_id: first[clip_id] - second[clip_id] for clip_id in sorted(first.keys() & second.keys())}
+    if not apart:
+        return None, None
+    p = statistics.sign_flip_test(first, second, cluster_of=cluster_of)
+    return statistics.mean_interval(apart, cluster_of=cluster_of), p
+
+
+def _breakdowns(book: Book, measured: Measured, groups: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    ranking = [module for module in book.modules if any(card.ranks for card in module.CARDS)]
+    held = breakdown.by_group(ranking, measured, book.truth, groups)
+    of_sets = [module for module in ranking if any(card.name == "kgd" for card in module.CARDS)]
+    return {
+        "groups": _rounded(held),
+        "worst_groups": {
+            card.name: _rounded(breakdown.worst(held, card=card.name, higher_is_better=card.direction == "higher"))
+            for module in ranking for card in module.CARDS if card.ranks
+        },
+        "over_time": _rounded([row for module in of_sets for row in breakdown.over_time(module, measured, book.truth)]),
+    }  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """What it was computed with; not part of what scores must share."""
+    held = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"csg405": __version__, "python": platform.python_version(), "machine": platform.machine(), **held}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return _round(value)
+    if isinstance(value, dict):
+        return {key: _rounded(held) for key, held in value.items()}
+    return [_rounded(held) for held in value] if isinstance(value, list) else value
+
+
+def _round(value: float | None) -> float | None:
+    """To `DIGITS` significant digits, so that a file says what it knows."""
+    return None if value is None else float(f"{value:.{DIGITS}g}")
