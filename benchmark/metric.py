@@ -12,6 +12,10 @@ A module `csg405.benchmark.metrics.<name>` holds
     `values_by_clip(rows, truth) -> dict[str, dict[str, float | None]]`: the same where a clip's need others' rows;
     `compute(rows, truth) -> dict[str, float | None]`: values of many clips together, by card.
 
+A module of the last kind may also hold `OF_SETS = True`, which says that `rows` may be of other clips than `truth`; and
+`pooled(systems, truth, *, cluster_of, only=None)`, which gives the values of any union of clusters without a second
+pass (`csg405.benchmark.metrics._features.Pooled`), so that its intervals and paired tests can be computed.
+
 `rows` and `truth` are sorted by clip and seed, so a value never depends on how the clips were divided.
 """
 

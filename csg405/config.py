@@ -113,7 +113,7 @@ def _set(values: dict[str, Any], keys: list[str], value: object, override: str) 
 
 
 def full_model() -> type[BaseModel]:
-    """The model of a whole configuration file: the common keys, and one section a stage.
+    """The model of a whole configuration file: the common keys, one section a stage, the report and the benchmark.
 
     Stages are found by name, so the core imports none of them.
     """
@@ -121,8 +121,10 @@ def full_model() -> type[BaseModel]:
     for stage in STAGES:
         model = importlib.import_module(f"csg405.{stage}.config").Config
         sections[stage] = (model, model())
-    report = importlib.import_module("csg405.report.config").Config
-    return create_model("Configuration", __base__=Stage, report=(report, report()), **sections)
+    for part in ("report", "benchmark"):
+        model = importlib.import_module(f"csg405.{part}.config").Config
+        sections[part] = (model, model())
+    return create_model("Configuration", __base__=Stage, **sections)
 
 
 def validate(model: type[S], values: dict[str, Any], *, where: str) -> S:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import itertools
 import json
@@ -144,7 +145,11 @@ def files() -> dict[PurePosixPath, str]:
         + "\n"
         for record in records()
     }
-    return made | {PurePosixPath("docs/tables.md"): tables_page()}
+    submission = importlib.import_module("csg405.benchmark.submission.schema").published()
+    return made | {
+        PurePosixPath("docs/tables.md"): tables_page(),
+        PurePosixPath("manifests/schema/submission.json"): submission,
+    }
 
 
 def write(root: Path) -> None:

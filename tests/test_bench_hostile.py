@@ -10,6 +10,7 @@ import pickle
 import shutil
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -20,14 +21,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csg405.benchmark.submission import archive, arrays, clips, layout, limits, lists, schema
+from csg405.benchmark.submission import archive, arrays, clips, layout, limits, lists, schema, video
 from csg405.benchmark.submission.clips import video_hash
 from csg405.benchmark.submission.findings import RULES, found
 from tests import submission_kit as kit
 from tests.submission_kit import ONE, THREE, TWO, change, npy, npz, place, zipped
 
-MARKER = Path("/tmp") / f"csg405-hostile-{os.getpid()}"
-"""What a payload would write if it ran."""
+MARKER = Path(tempfile.gettempdir()) / f"csg405-hostile-{os.getpid()}"
+"""What a payload would write if it ran, and an archive if it were unpacked outside its folder."""
 
 GOOD = kit.motion(30)
 HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (30, 133, 2), }"
@@ -391,7 +392,7 @@ def write_bytes(folder: Path, content: bytes) -> Path:
 ARCHIVES = {
     "zip slip": Case("bad_path", lambda f: zip_of(f, ("../outside.txt", b"x")), ("../outside.txt", "way out")),
     "zip slip inside": Case("bad_path", lambda f: zip_of(f, ("predictions/../../outside.txt", b"x")), ("way out",)),
-    "zip absolute": Case("bad_path", lambda f: zip_of(f, ("/tmp/outside.txt", b"x")), ("an absolute path",)),
+    "zip absolute": Case("bad_path", lambda f: zip_of(f, (str(MARKER), b"x")), ("an absolute path",)),
     "zip drive": Case("bad_path", lambda f: zip_of(f, ("C:outside.txt", b"x")), ("an absolute path",)),
     "zip backslash": Case("bad_path", lambda f: zip_of(f, ("..\\outside.txt", b"x")), ("a backslash",)),
     "zip link": Case("symlink", lambda f: zip_of(f, (zip_link("predictions/all"), b"/etc")), ("predictions/all",)),
@@ -407,10 +408,12 @@ ARCHIVES = {
     "no archive": Case("archive_kind", lambda f: write_bytes(f, b"Rar!"), ("b'Rar!'",),
                        also=("missing_file", "missing_clip")),
     "tar slip": Case("bad_path", lambda f: tar_of(f, info("../outside.txt")), ("../outside.txt",)),
-    "tar absolute": Case("bad_path", lambda f: tar_of(f, info("/tmp/outside.txt")), ("/tmp/outside.txt",)),
+    "tar absolute": Case("bad_path", lambda f: tar_of(f, info(str(MARKER))), (str(MARKER),)),
     "tar link": Case("symlink", lambda f: tar_of(f, info("etc", tarfile.SYMTYPE, target="/etc")), ("etc", "/etc")),
     "tar link, then through it": Case(
-        "symlink", lambda f: tar_of(f, info("out", tarfile.SYMTYPE, target="/tmp"), info("out/outside.txt")), ("/tmp",),
+        "symlink",
+        lambda f: tar_of(f, info("out", tarfile.SYMTYPE, target=str(MARKER.parent)), info(f"out/{MARKER.name}")),
+        (str(MARKER.parent),),
         also=("unknown_file", "checksum_missing")),
     "tar hard link": Case("hard_link", lambda f: tar_of(f, info("a", tarfile.LNKTYPE, target="/etc/passwd")),
                           ("/etc/passwd",)),
@@ -439,7 +442,6 @@ def test_a_bad_archive_is_refused_by_name(good: Path, tmp_path: Path, name: str)
     assert case.rule in {finding.rule for finding in errors} <= {case.rule, *case.also}, told
     assert any(all(word in f.message for word in case.words) for f in errors if f.rule == case.rule), told
     assert set(tmp_path.rglob("*")) - before == {tmp_path / "made" / "work"}, "something is left"
-    assert not Path("/tmp/outside.txt").exists()
 
 
 @pytest.fixture(scope="module")
@@ -536,6 +538,15 @@ def test_everything_is_said_at_once(good: Path, tmp_path: Path) -> None:
                      "checksum_missing", "checksum_extra"}  # fmt: skip
 
 
+def test_a_file_that_is_too_large_is_not_even_summed(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "submission"
+    shutil.copytree(good, folder)
+    with place(folder).open("wb") as file:
+        file.truncate(1 << 42)  # 4 TiB of nothing
+    rules = [finding.rule for finding in kit.checked(folder).findings]
+    assert set(rules) == {"too_large", "few_seeds"}
+
+
 def test_many_files_are_too_many(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOST_FILES", 5)
     path = tar_of(shutil.copytree(good, tmp_path / "submission"))
@@ -624,3 +635,24 @@ def test_no_bytes_break_the_lists(content: bytes) -> None:
     list(lists.check_checksums(content, paths=["a"], digest=lambda path: "0" * 64))
     list(lists.check_training_ids(content, kit.CLIPS, split="test"))
     list(lists.check_training_ids(repacked(content), kit.CLIPS, split="test"))
+
+
+def test_no_film_breaks_the_decoder_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    kit.film(path, 10)
+    content, rng = path.read_bytes(), np.random.default_rng(3)
+    file = layout.File(path="a.mp4", clip=ONE, seed=0, kind="mp4")
+    jobs = []
+    for number in range(60):
+        data = bytearray(content)
+        for place_ in rng.integers(8, len(data), rng.integers(1, 30)):
+            data[place_] = rng.integers(256)
+        if number % 3 == 0:
+            del data[rng.integers(8, len(data)) :]
+        (tmp_path / f"{number}.mp4").write_bytes(data)
+        jobs.append((dataclasses.replace(file, path=f"{number}.mp4"), WANTED))
+    told = video.check(
+        tmp_path, [*jobs, (file, WANTED.model_copy(update={"n_frames": 10}))], may_freeze=True, workers=2
+    )
+    assert {finding.where for finding in told} >= {job[0].path for job in jobs}
+    assert "a.mp4" not in {finding.where for finding in told}, "the good film, after all of these"

@@ -7,7 +7,9 @@ encoders, the normaliser and what controls are made from are trained once on the
 - `kit.json`: the format's version, the release's digest, the settings, and how the training went;
 - `normaliser.npz`: mean and deviation of every number, the mean pose;
 - `bank.npz`: some training clips, from which controls are made;
-- `weights.safetensors`: the encoders, `ENCODERS` seeds of each; nothing in a kit is a program.
+- `weights.safetensors`: the encoders, some seeds of each, of which scores are taken with the first.
+
+Nothing in a kit is a program.
 """
 
 from __future__ import annotations
@@ -31,9 +33,6 @@ from csg405.schema import FloatArray
 FORMAT = 1
 
 FILES = ("kit.json", "normaliser.npz", "bank.npz", "weights.safetensors")
-
-ENCODERS = 3
-"""Seeds of every encoder; scores are taken with the first, and a kit's own report says how far the others differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +91,11 @@ class Kit:
     def mean_pose(self) -> FloatArray:
         """[133, 2] mean of the training split's points, in shoulder widths from the neck."""
         return np.asarray(self._arrays["mean_pose"], np.float32)
+
+    @property
+    def hit(self) -> float:
+        """Least deceleration of a beat, shoulder widths/s^2: see `csg405.benchmark.metrics.ba_kappa`."""
+        return float(self.facts["hit"])
 
     @functools.cached_property
     def bank(self) -> Bank:

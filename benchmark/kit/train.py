@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import nn
 
 from csg405.benchmark.clip import Clip, truth_of
-from csg405.benchmark.kit import ENCODERS, FORMAT
+from csg405.benchmark.kit import FORMAT
 from csg405.benchmark.kit.bank import CLIPS, Bank
 from csg405.benchmark.kit.hearing import NUMBERS, heard
 from csg405.benchmark.kit.networks import Autoencoder, TwoTower
 from csg405.benchmark.kit.parts import GESTURE, POINTS, WINDOW, Normaliser, rooted, windows
+from csg405.benchmark.kit.settings import KitSettings
+from csg405.benchmark.metrics.ba_kappa import threshold
 from csg405.benchmark.release import ReleaseReader, clip_digest, digest_of
-from csg405.config import Settings
 from csg405.errors import UserError
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
@@ -37,23 +37,6 @@ from csg405.table import replace_atomically, write_text
 log = logging.getLogger(__name__)
 
 _SAY_EVERY = 200
-
-
-class KitSettings(Settings):
-    """How a kit is trained; the defaults take about 15 minutes on two cores."""
-
-    seed: int = Field(405, ge=0, description="of everything")
-    minutes: float = Field(240, gt=0, description="most of the training split that is used, min")
-    encoders: int = Field(ENCODERS, ge=1, le=9, description="seeds of each network")
-    width: int = Field(64, ge=8, description="channels of the autoencoders")
-    steps: int = Field(1500, ge=1, description="batches for an autoencoder")
-    batch: int = Field(128, ge=8, description="windows in a batch of an autoencoder")
-    rate: float = Field(2e-3, gt=0, description="highest learning rate")
-    towers: bool = Field(True, description="whether the two-tower network is trained")
-    tower_width: int = Field(128, ge=8, description="channels of the towers")
-    tower_steps: int = Field(1200, ge=1, description="batches for the two-tower network")
-    tower_batch: int = Field(48, ge=4, description="windows in a batch of the two-tower network")
-    tower_frames: int = Field(100, ge=50, description="frames of its windows: 4 s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +85,8 @@ def train(reader: ReleaseReader, folder: Path, settings: KitSettings) -> dict[st
             weights |= {f"{name}.{key}": value for key, value in towers.state_dict().items()}
     facts = {
         "format": FORMAT, "trained_on": digest_of(digests), "clips": len(clips),
-        "minutes": round(sum(map(len, clips)) / FPS / 60, 2), **settings.model_dump(),
+        "hit": round(threshold(map(truth_of, clips)), 4),
+        "used_minutes": round(sum(map(len, clips)) / FPS / 60, 2), **settings.model_dump(),
         "losses": {name: round(value, 4) for name, value in losses.items()}, "torch": torch.__version__,
     }  # fmt: skip
     _write(folder, facts, arrays, weights, Bank.of(clips[:CLIPS]))

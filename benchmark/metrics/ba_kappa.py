@@ -1,7 +1,8 @@
 """BA-kappa: how much better than chance the hands' beats fall on the syllables of the speech.
 
-Definition. A *beat* is a sudden stop of a wrist: a peak of the deceleration -d|v|/dt above `HIT` after a low-pass of
-`SMOOTH_HZ` (zero phase), |v| being the wrist's speed in shoulder widths. A *syllable* is a rise of the loudness in the
+Definition. A *beat* is a sudden stop of a wrist: a peak of the deceleration -d|v|/dt after a low-pass of `SMOOTH_HZ`
+(zero phase), |v| being the wrist's speed in shoulder widths. It must be above a threshold: the kit's, which gives the
+training split `BEATS_PER_S`, or `HIT`. A *syllable* is a rise of the loudness in the
 band of the vowels (see `csg405.benchmark.syllables`). For beats b of a clip and its syllables a,
 
     S = mean over b of exp(-min over a of (a - b)^2 / (2 sigma^2)),  sigma = 0.1 s
@@ -25,7 +26,7 @@ that of the truth, and `beat_lag` where the agreement is highest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,14 @@ from csg405.benchmark.syllables import syllables_s
 
 Times = npt.NDArray[np.float64]
 
-HIT = 18.0
-"""Least deceleration of a beat, shoulder widths/s^2: about 7 m/s^2. Ours; see docs/metrics.md for others."""
+HIT = 10.0
+"""Least deceleration of a beat where there is no kit, shoulder widths/s^2: about 4 m/s^2."""
+
+LEAST_HIT = 4.0
+"""A kit's is never lower: below it lies what estimators add to hands at rest."""
+
+BEATS_PER_S = 1.0
+"""A kit's is so high that the truth it was trained on has so many beats a second."""
 
 SMOOTH_HZ = 6.0
 """Low-pass of the wrists: below it lies what arms do, above it what estimators add."""
@@ -148,20 +155,37 @@ def _values(total: npt.NDArray[np.float64], wanted: float) -> Values:
 
 def beats_s(seen: Seen) -> Times:
     """Times of the beats of both hands, sorted, s."""
-    if len(seen) < _LEAST_FRAMES:
-        return np.zeros(0)
-    filter_ = signal.butter(2, SMOOTH_HZ / (seen.fps / 2), output="sos")
-    found = []
-    for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST):
-        shown = seen.shown[:, wrist]
-        if shown.sum() < _LEAST_FRAMES:
-            continue
-        path = _filled(seen.points[:, wrist].astype(np.float64), shown)
-        velocity = np.gradient(signal.sosfiltfilt(filter_, path, axis=0), axis=0) * seen.fps
-        slowing = -np.gradient(np.linalg.norm(velocity, axis=-1)) * seen.fps
-        peaks = signal.find_peaks(slowing, height=HIT, distance=_APART)[0]
+    found, hit = [], HIT if seen.kit is None else seen.kit.hit
+    for slowing, shown in stops(seen):
+        peaks = signal.find_peaks(slowing, height=hit, distance=_APART)[0]
         found.append(peaks[shown[peaks]] / seen.fps)
     return np.sort(np.concatenate(found)) if found else np.zeros(0)
+
+
+def threshold(truth: Iterable[Seen]) -> float:
+    """The deceleration above which motions have `BEATS_PER_S`, shoulder widths/s^2."""
+    heights, seconds = [np.zeros(0)], 0.0
+    for seen in truth:
+        seconds += len(seen) / seen.fps
+        for slowing, shown in stops(seen):
+            peaks, facts = signal.find_peaks(slowing, height=LEAST_HIT, distance=_APART)
+            heights.append(facts["peak_heights"][shown[peaks]])
+    found = np.sort(np.concatenate(heights))[::-1]
+    wanted = int(BEATS_PER_S * seconds)
+    return float(found[wanted]) if wanted < len(found) else LEAST_HIT
+
+
+def stops(seen: Seen) -> Iterator[tuple[Times, npt.NDArray[np.bool_]]]:
+    """Of each wrist that is seen, how fast it slows down, shoulder widths/s^2, and in which frames it is shown."""
+    if len(seen) < _LEAST_FRAMES:
+        return
+    filter_ = signal.butter(2, SMOOTH_HZ / (seen.fps / 2), output="sos")
+    for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST):
+        shown = seen.shown[:, wrist]
+        if shown.sum() >= _LEAST_FRAMES:
+            path = _filled(seen.points[:, wrist].astype(np.float64), shown)
+            velocity = np.gradient(signal.sosfiltfilt(filter_, path, axis=0), axis=0) * seen.fps
+            yield -np.gradient(np.linalg.norm(velocity, axis=-1)) * seen.fps, shown
 
 
 def _filled(path: Times, shown: npt.NDArray[np.bool_]) -> Times:

@@ -80,8 +80,9 @@ def compute(rows: Rows, truth: Rows) -> Values:
     return one_pool(pooled, rows, truth)
 
 
-def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str]) -> Pooled:
-    """See `csg405.benchmark.metrics._motion.pooled_sums`."""
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
+    """See `csg405.benchmark.metrics._motion.pooled_sums`; all cards come from the same sums."""
+    del only
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 

@@ -42,6 +42,9 @@ from csg405.benchmark.metrics._features import (
 
 __all__ = ["CARDS", "compute", "measure"]
 
+OF_SETS = True
+"""Whether clips of other speakers may stand on the other side: then the floor is one half against the other."""
+
 CARDS = (
     Card(
         name="diversity",

@@ -46,6 +46,9 @@ __all__ = ["CARDS", "compute", "extrapolated", "measure", "pooled"]
 
 _ANSWERS: tuple[Perturbation, ...] = ("smoothing", "damping", "freezing", "bones")
 
+OF_SETS = True
+"""Whether clips of other speakers may stand on the other side: then the floor is one half against the other."""
+
 CARDS = (
     Card(
         name="fgd",

@@ -44,6 +44,9 @@ _TITLES = {"all": "", "body": ", body", "hands": ", hands", "face": ", face"}
 
 _ANSWERS: tuple[Perturbation, ...] = ("smoothing", "damping", "freezing")
 
+OF_SETS = True
+"""Whether clips of other speakers may stand on the other side: then the floor is one half against the other."""
+
 CARDS = tuple(
     Card(
         name="kgd" if part == "all" else f"kgd_{part}",

@@ -36,6 +36,9 @@ _ANSWERS: tuple[Perturbation, ...] = ("jitter", "smoothing", "damping", "freezin
 _NAMES = {"speed": 1, "acceleration": 2, "jerk": 3}
 """Order of the derivative."""
 
+OF_SETS = True
+"""Whether clips of other speakers may stand on the other side: then the floor is one half against the other."""
+
 CARDS = (
     Card(
         name="kin",
@@ -120,8 +123,9 @@ def compute(rows: Rows, truth: Rows) -> Values:
     return one_pool(pooled, rows, truth)
 
 
-def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str]) -> Pooled:
-    """See `csg405.benchmark.metrics._motion.pooled_sums`."""
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
+    """See `csg405.benchmark.metrics._motion.pooled_sums`; all cards come from the same sums."""
+    del only
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 

@@ -46,6 +46,9 @@ __all__ = ["CARDS", "Sample", "compute", "measure", "prdc"]
 
 _IGNORES: tuple[Perturbation, ...] = ("time_shift", "other_audio")
 
+OF_SETS = True
+"""Whether clips of other speakers may stand on the other side: then the floor is one half against the other."""
+
 CARDS = (
     Card(
         name="prdc_precision",

@@ -8,12 +8,13 @@ for all submissions.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from csg405 import benchmark
@@ -47,6 +48,11 @@ def code_digest() -> str:
     for path in sorted(files):
         held.update(hashlib.sha256(path.read_bytes()).digest())
     return held.hexdigest()
+
+
+def evaluator_digest() -> str:
+    """Of the version of the evaluator and of its code."""
+    return hashlib.sha256(f"{benchmark.EVALUATOR} {code_digest()}".encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,10 +89,11 @@ class ChunkWorker:
     with_towers: bool
 
     def __call__(self, name: str) -> int:
-        """Measure a chunk and write its rows; returns how many there are."""
-        import torch
+        """Measure a chunk and write its rows; returns how many clips it has."""
+        with one_thread():
+            return self._measure(name)
 
-        torch.set_num_threads(1)  # the same sums on any number of cores, and none stolen from the worker beside
+    def _measure(self, name: str) -> int:
         reader = ReleaseReader(self.split.folders)
         sounds = Sounds(reader, dict(self.partner_of))
         clips = {clip.clip_id: clip for clip in reader.iterate([reader.entry(i) for i in self.plan[name].clip_ids])}
@@ -104,6 +111,21 @@ class ChunkWorker:
                         found[system.name][measure][key] = take(seen)
         rows.write(part(self.folder, name), found, fingerprint=self.prints[name])
         return len(clips)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let sums be taken in one order, whatever the machine has; and no worker takes the core of the one beside it."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def used(*, with_towers: bool) -> list[metric.MetricModule]:

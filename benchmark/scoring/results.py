@@ -13,12 +13,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from csg405 import __version__, benchmark
+from csg405 import __version__
 from csg405.benchmark import metric, statistics
 from csg405.benchmark.controls import CONTROLS
 from csg405.benchmark.metric import Card, MetricModule, Values
 from csg405.benchmark.scoring import breakdown
-from csg405.benchmark.scoring.measure import code_digest
 from csg405.benchmark.scoring.rows import Measured
 from csg405.benchmark.scoring.values import Book, per_cent, shortfall
 from csg405.benchmark.statistics import Interval
@@ -77,11 +76,6 @@ def assemble(
 def score_id(digests: Mapping[str, str]) -> str:
     """What scores must share to be compared: the data, the kit, and the evaluator."""
     return hashlib.sha256("".join(digests[name] for name in ("data", "kit", "evaluator")).encode()).hexdigest()[:16]
-
-
-def evaluator_digest() -> str:
-    """Of the version of the evaluator and of its code."""
-    return hashlib.sha256(f"{benchmark.EVALUATOR} {code_digest()}".encode()).hexdigest()
 
 
 def _metrics(

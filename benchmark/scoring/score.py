@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from csg405.benchmark.cards import passed
 from csg405.benchmark.clip import Clip
-from csg405.benchmark.kit import Kit
 from csg405.benchmark.metric import Values
 from csg405.benchmark.release import Entry, ReleaseReader
 from csg405.benchmark.scoring import results
-from csg405.benchmark.scoring.measure import Group, Split, measure, used
+from csg405.benchmark.scoring.measure import Group, measure, one_thread, used
+from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.systems import Submitted, controls
 from csg405.benchmark.scoring.values import Book
 from csg405.benchmark.submission import archive, copies, findings
@@ -30,7 +31,6 @@ from csg405.benchmark.submission.schema import Submission
 from csg405.benchmark.submission.validate import check
 from csg405.engine import Engine
 from csg405.errors import UserError
-from csg405.run import Folders
 from csg405.schema import FloatArray
 from csg405.table import replace_atomically, write_text
 
@@ -38,29 +38,6 @@ _TRAIN_CLIPS = 200
 """Most training clips that the copy test compares with; they are drawn at random, always the same."""
 
 _SEED = 405_009
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where scores of a run lie."""
-
-    folders: Folders
-    split: str
-    kit: Kit
-
-    @property
-    def home(self) -> Path:
-        """The benchmark's folder of the run."""
-        return self.folders.work / "benchmark"
-
-    def rows(self, group: str, *, with_towers: bool) -> Path:
-        """Rows that serve all submissions: of controls, of metric cards."""
-        kind = "full" if with_towers else "without_towers"
-        return self.home / "rows" / f"{self.split}-{self.kit.digest[:12]}-{kind}" / group
-
-    def of(self, name: str) -> Path:
-        """The folder of a submission's score."""
-        return self.home / "submissions" / name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +70,8 @@ def score(
             first = f"; the first: {wrong[0].rule} in {wrong[0].where}, seen {wrong[0].seen}" if wrong else ""
             raise UserError(f"{path} is refused for {len(wrong)} reasons{first}; `csg405 submission validate` says all")
         _expect(report.submission, place)
-        return _score(opened.folder, report.submission, place, engine, with_towers, wanted_score)
+        with one_thread():
+            return _score(opened.folder, report.submission, place, engine, with_towers, wanted_score)
 
 
 def _expect(submission: Submission, place: Place) -> None:
@@ -109,35 +87,36 @@ def _expect(submission: Submission, place: Place) -> None:
 def _score(
     folder: Path, submission: Submission, place: Place, engine: Engine, with_towers: bool, wanted_score: str | None
 ) -> Scored:
-    reader = ReleaseReader(place.folders)
-    entries = reader.clips(place.split)
-    split = Split(folders=place.folders, name=place.split, kit=place.kit, digest=reader.digest(place.split))
-    digests = {"data": split.digest, "kit": place.kit.digest, "evaluator": results.evaluator_digest()}
+    digests = place.digests
     found_id = results.score_id(digests)
     if wanted_score is not None and wanted_score != found_id:
         raise UserError(
             f"this data, kit and evaluator give score id {found_id}, and the leaderboard's is {wanted_score}"
         )
-    modules = used(with_towers=with_towers and place.kit.has_towers)
     towers = with_towers and place.kit.has_towers
     name = _name(submission)
     files = _digests(folder)
     group = Group(name=name, systems=(Submitted(folder, submission.inference.seeds),), files=files)
-    control_files = measure(
-        split, Group(name="controls", systems=tuple(controls())), place.rows("controls", with_towers=towers), engine,
-        with_towers=towers,
-    )  # fmt: skip
-    own_files = measure(split, group, place.of(name) / "rows", engine, with_towers=towers)
-    cluster_of = {entry.clip_id: entry.speaker for entry in entries}
-    book = Book.open({system.name: control_files for system in controls()}, modules, cluster_of)
-    own = Book(files={"submission": own_files}, modules=modules, cluster_of=cluster_of, truth=book.truth)
+    book = control_book(place, engine, with_towers=towers)
+    own_files = measure(place.measured, group, place.of(name) / "rows", engine, with_towers=towers)
+    own = dataclasses.replace(book, files={"submission": own_files})
     found, by_clip = results.assemble(
         book, own.rows("submission"), control_values(book), digests=digests,
-        facts=_facts(submission, files), groups=_groups(reader, entries), passed={},
+        facts=_facts(submission, files), groups=_groups(place.reader, place.entries), passed=passed(place),
     )  # fmt: skip
-    found["trust"] = {"copies": [finding.as_json() for finding in _copies(reader, entries, folder)]}
-    _write(place.of(name), found, by_clip, cluster_of)
+    found["trust"] = {"copies": [finding.as_json() for finding in _copies(place.reader, place.entries, folder)]}
+    _write(place.of(name), found, by_clip, place.cluster_of)
     return Scored(place.of(name), found)
+
+
+def control_book(place: Place, engine: Engine, *, with_towers: bool) -> Book:
+    """The rows of all controls, measured where they are not there yet."""
+    systems = tuple(controls())
+    folder = place.rows("controls", with_towers=with_towers)
+    files = measure(
+        place.measured, Group(name="controls", systems=systems), folder, engine, with_towers=with_towers
+    )  # fmt: skip
+    return Book.open({system.name: files for system in systems}, used(with_towers=with_towers), place.cluster_of)
 
 
 def control_values(book: Book) -> dict[str, Values]:

@@ -36,7 +36,7 @@ _BLOCK_BYTES = 1 << 20
 
 _UNREADABLE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, OverflowError,
-    NotImplementedError, RuntimeError, IndexError, KeyError, MemoryError,
+    RuntimeError, IndexError, KeyError, MemoryError,
 )  # fmt: skip
 """What zipfile and tarfile raise on bytes that are no archive."""
 

@@ -53,7 +53,7 @@ _MOST_BONE_VARIATION = 0.1
 
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, OverflowError,
-    NotImplementedError, RuntimeError, IndexError, KeyError, MemoryError,
+    RuntimeError, IndexError, KeyError, MemoryError,
 )  # fmt: skip
 """What zipfile raises on bytes that are no zip, on codings that it lacks, and on passwords."""
 
@@ -230,7 +230,7 @@ def _bounds(size_px: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float
 
 def _off_picture(keypoints: FloatArray, file: File, wanted: Wanted) -> Iterator[Finding]:
     low, high = _bounds(wanted.size_px)
-    smallest, largest = keypoints.min(axis=(0, 2)), keypoints.max(axis=(0, 2))
+    smallest, largest = keypoints.min(axis=0).min(axis=-1), keypoints.max(axis=0).max(axis=-1)
     if (smallest >= low).all() and (largest <= high).all():
         return
     out = (keypoints < low[:, None]) | (keypoints > high[:, None])
@@ -246,7 +246,7 @@ def _off_picture(keypoints: FloatArray, file: File, wanted: Wanted) -> Iterator[
 def _implausible(keypoints: FloatArray, file: File, *, may_freeze: bool) -> Iterator[Finding]:
     if len(keypoints) < 2:
         return
-    still = float((np.abs(np.diff(keypoints, axis=0)).max(axis=(1, 2)) < _STILL_PX).mean())
+    still = float((np.abs(np.diff(keypoints, axis=0)).reshape(len(keypoints) - 1, -1).max(axis=1) < _STILL_PX).mean())
     if still > MOST_STILL and not may_freeze:
         yield found("frozen", file.path, seen=f"{still:.0%} of the frames", allowed=f"{MOST_STILL:.0%}",
                     clip=file.clip)  # fmt: skip

@@ -26,13 +26,13 @@ _HASH = re.compile(rb"[0-9a-f]{64}")
 _MOST_LINE_BYTES = 1024
 
 
-def check_checksums(content: bytes, *, paths: Iterable[str], digest: Callable[[str], str]) -> Iterator[Finding]:
+def check_checksums(content: bytes, *, paths: Iterable[str], digest: Callable[[str], str | None]) -> Iterator[Finding]:
     """Everything that is wrong with a checksums.sha256.
 
     Args:
         content: of the file.
         paths: of all files of the submission.
-        digest: gives the sha256 of one of them.
+        digest: gives the sha256 of one of them; None for one that is too large to be read, which is told elsewhere.
     """
     try:
         lines = content.decode("utf-8").splitlines()
@@ -55,13 +55,13 @@ def check_checksums(content: bytes, *, paths: Iterable[str], digest: Callable[[s
     yield from _compared(listed, sorted(set(paths) - {CHECKSUMS}), digest)
 
 
-def _compared(listed: dict[str, str], paths: list[str], digest: Callable[[str], str]) -> Iterator[Finding]:
+def _compared(listed: dict[str, str], paths: list[str], digest: Callable[[str], str | None]) -> Iterator[Finding]:
     for path in paths:
         clip = None if (file := layout.prediction(path)) is None else file.clip
         if path not in listed:
             yield found("checksum_missing", path, seen=f"no line in {CHECKSUMS}", allowed="a line for every file",
                         clip=clip)  # fmt: skip
-        elif (seen := digest(path)) != listed[path]:
+        elif (seen := digest(path)) not in {listed[path], None}:
             yield found("checksum_wrong", path, seen=f"sha256 {seen}", allowed=listed[path], clip=clip)
     for path in sorted(listed.keys() - set(paths)):
         yield found("checksum_extra", CHECKSUMS, seen=f"{path}, which is not there", allowed="files that are there")

@@ -6,6 +6,7 @@ kilobyte describes a gigabyte), no key twice, no dates; see https://yaml.org/spe
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from csg405.benchmark.submission.findings import Finding, found
-from csg405.benchmark.submission.limits import MOST_YAML_DEPTH
+from csg405.benchmark.submission.limits import MOST_FINDINGS, MOST_YAML_DEPTH
 from csg405.config import Settings
 
 FILE = "submission.yaml"
@@ -138,7 +139,8 @@ def parse(content: bytes) -> tuple[Submission | None, list[Finding]]:
     except UnicodeEncodeError as error:
         return None, [_malformed(f"half of a surrogate pair, {error.object[error.start]!r}")]
     except ValidationError as error:
-        return None, [_explained(detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)[:MOST_FINDINGS]
+        return None, [_explained(detail) for detail in details]
     return submission, list(_against_rules(submission))
 
 
@@ -192,7 +194,7 @@ def _plain_values(text: str) -> tuple[list[Finding], Any]:
         if findings:
             return findings, None
         node = yaml.compose(text, Loader=_Loader)
-        findings = [] if node is None else list(_doubled(node))
+        findings = [] if node is None else list(itertools.islice(_doubled(node), MOST_FINDINGS))
         return findings, None if findings else yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

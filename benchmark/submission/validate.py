@@ -67,7 +67,7 @@ def validate(
     Raises:
         UserError: there is nothing at `path`.
     """
-    if not path.exists():
+    if not path.is_dir() and not path.is_file():
         raise UserError(f"{path}: there is no such folder or archive")
     with archive.opened(path, work=work) as opened:
         report = check(opened.folder, known=known, workers=workers, advance=advance)
@@ -231,7 +231,9 @@ class _Check:
         if sums is not None:
             self.findings += lists.check_checksums(sums, paths=self.held.sizes, digest=self._digest)
 
-    def _digest(self, path: str) -> str:
+    def _digest(self, path: str) -> str | None:
+        if self.held.sizes[path] > limits.MOST_FILE_BYTES:
+            return None
         return self.digests.get(path) or layout.digest(self.held, path)
 
 

@@ -161,8 +161,8 @@ _Wrong = Iterator[tuple[str, str, str]]
 def _container(facts: Facts, wanted: Wanted) -> _Wrong:
     if facts.error is not None:
         yield "video_damaged", f"{facts.error}, after {facts.n_frames} frames", f"{wanted.n_frames} whole frames"
-    if facts.streams and not _good_streams(facts.streams):
-        seen = ", ".join(f"{count} {kind}" for kind, count in sorted(facts.streams.items()))
+    if not _good_streams(facts.streams) and (facts.streams or facts.error is None):
+        seen = ", ".join(f"{count} {kind}" for kind, count in sorted(facts.streams.items())) or "none"
         yield "wrong_streams", seen, "1 video, at most 1 audio"
     if facts.codec and facts.codec != CODEC:
         yield "wrong_codec", facts.codec, CODEC
@@ -181,8 +181,8 @@ def _good_streams(streams: dict[str, int]) -> bool:
 
 
 def _frames(facts: Facts, wanted: Wanted, *, may_freeze: bool) -> _Wrong:
-    if not facts.n_frames:
-        return
+    if facts.codec not in {CODEC, ""}:
+        return  # it was not decoded
     if facts.n_frames != wanted.n_frames and facts.error is None:
         more = " and more" if facts.n_frames > wanted.n_frames + _UNASKED_FRAMES else ""
         yield "frame_count", f"{facts.n_frames} decoded frames{more}", f"{wanted.n_frames} frames"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from csg405 import __version__
-from csg405.cli import look, stages, submission, world
+from csg405.cli import benchmark, look, stages, submission, world
 from csg405.cli._shared import USER_ERROR, show
 from csg405.errors import UserError
 from csg405.progress import console as terminal
@@ -37,6 +37,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in _COMMANDS.items():
     app.command(name)(command)
 app.add_typer(world.synth, name="synth")
+app.add_typer(benchmark.benchmark, name="benchmark")
 app.add_typer(submission.submission, name="submission")
 
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -13,7 +13,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from csg405.cli._shared import USER_ERROR, out, say
+from csg405.cli._shared import USER_ERROR, ConfigName, EngineName, Overrides, Workers, open_run, out, say
+from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, place_of, working
 from csg405.errors import UserError
 from csg405.progress import Progress
 
@@ -79,9 +80,54 @@ def validate(
         raise typer.Exit(USER_ERROR)
 
 
-def _module(name: str) -> Any:
+@submission.command()
+def score(
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or .tar.gz; of track A.")],
+    run: Annotated[str, typer.Option("--run", help="Name of the run whose release was predicted.")],
+    config: ConfigName = "folder",
+    kit: KitFolder = None,
+    split: SplitName = "test",
+    wanted: Annotated[
+        str | None, typer.Option("--score-id", help="That of a leaderboard; another kit, data or evaluator is refused.")
+    ] = None,
+    towers: Annotated[bool, typer.Option(help="Whether to score the association of speech and gesture.")] = True,
+    overrides: Overrides = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+) -> None:
+    """Score a submission beside all controls; write results.json, values by clip and a page."""
+    opened = open_run(run, config, overrides, workers, engine)
+    with opened.locked("submission score"), working(opened, engine) as on:
+        place = place_of(opened, kit or kit_folder(opened), split)
+        found = _module("score", of="scoring").score(path, place, on, with_towers=towers, wanted_score=wanted)
+    _show_score(found.results)
+    say(f"score: {found.folder / 'results.json'}, score id {found.results['score_id']}")
+
+
+def _show_score(results: Any) -> None:
+    """The metrics that rank first, then all others that were computed."""
+    grid = Table("metric", "value", "95 % interval", "truth", "chance", "of the way", "floor", box=box.SIMPLE)
+    for name, told in results["metrics"].items():
+        if told["value"] is not None:
+            span = told["interval"]
+            grid.add_row(
+                Text(name, style="bold" if told["ranks"] else ""), _number(told["value"]),
+                f"{_number(span[0])} to {_number(span[1])}" if span else "", _number(told["truth"]),
+                _number(told["chance"]), "" if told["per_cent"] is None else f"{told['per_cent']:.0f} %",
+                _number(told["floor"]),
+            )  # fmt: skip
+    out.print(grid)
+    for finding in results["trust"]["copies"]:
+        say(f"  {finding['rule']}: {finding['where']}, seen {finding['seen']}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _module(name: str, *, of: str = "submission") -> Any:
     """A module of the benchmark, which the core does not import by its name."""
-    return importlib.import_module(f"csg405.benchmark.submission.{name}")
+    return importlib.import_module(f"csg405.benchmark.{of}.{name}")
 
 
 def _known(run: str | None, clips: Path | None) -> Any:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -22,6 +23,12 @@ from csg405.weights import digest
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
+
+_RECORD = "made_from.txt"
+"""In a page's folder: a digest of what it was made from."""
+
+STATIC = ("style.css", "player.js")
+"""Files of this package that lie beside a page."""
 
 _VERDICT_COLUMNS = ["clip_id", "video_id", "duration_s", "kept", "first_reason", "only_reason", "review"]
 
@@ -41,23 +48,38 @@ def build(run: Run) -> Path:
         UserError: a table names a file that is not there.
     """
     folder = run.folders.work / "report"
-    new, old = folder.with_name("report.new"), folder.with_name("report.old")
+    made_from = _made_from(run)
+
+    def fill(new: Path) -> None:
+        (new / _RECORD).write_text(made_from, encoding="ascii")
+        _fill(new, run.folders, run.section("report"))
+
+    replace_folder(folder, fill, made_from=made_from)
+    return folder / "index.html"
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None], *, made_from: str | None = None) -> None:
+    """Make a page's folder under another name, and put it in place of the old one when it is whole.
+
+    Args:
+        folder: the page's.
+        fill: writes everything into the empty folder that it is given.
+        made_from: a digest; a folder whose `made_from.txt` says the same is left as it is.
+    """
+    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
     if old.exists() and not folder.exists():
         old.rename(folder)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    made_from = _made_from(run)
-    record = folder / "made_from.txt"
-    if record.exists() and record.read_text(encoding="ascii") == made_from:
-        return folder / "index.html"
+    record = folder / _RECORD
+    if made_from is not None and record.exists() and record.read_text(encoding="ascii") == made_from:
+        return
     new.mkdir(parents=True)
-    (new / record.name).write_text(made_from, encoding="ascii")
-    _fill(new, run.folders, run.section("report"))
+    fill(new)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-    return folder / "index.html"
 
 
 def _made_from(run: Run) -> str:
@@ -98,10 +120,9 @@ def _fill(folder: Path, folders: Folders, config: Config) -> None:
         page["reasons"], page["sources"] = gallery.names_in(cards)
         page["skeleton"], page["score_threshold"] = gallery.skeleton(), config.score_threshold
         progress.advance()
-    html = _environment().get_template("page.html.j2").render(page)
+    html = environment(_HERE).get_template("page.html.j2").render(page)
     (folder / "index.html").write_text(html, encoding="utf-8")
-    for name in ("style.css", "player.js"):
-        shutil.copyfile(_HERE / name, folder / name)
+    copy_static(folder)
     log.info("report of %s: %d clips shown", folders.name, len(cards))
 
 
@@ -116,9 +137,16 @@ def newest_stamp(folders: Folders) -> str | None:
     return newest.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _environment() -> jinja2.Environment:
+def copy_static(folder: Path) -> None:
+    """Put the style and the player beside a page."""
+    for name in STATIC:
+        shutil.copyfile(_HERE / name, folder / name)
+
+
+def environment(templates: Path) -> jinja2.Environment:
+    """Templates of a folder, whatever they print escaped, with numbers as `words` prints them."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -174,7 +174,7 @@ def _card(folder: Path, folders: Folders, rows: _Rows, clip_id: str, videos: Map
     pose, crop = rows.poses.get(clip_id), rows.crops.get(clip_id)
     video = videos.get(verdict.video_id)
     judgements = [_judgement(decision) for decision in rows.decisions.get(clip_id, [])]
-    media = _link(folders.work / cut.path, folder / "media" / f"{clip_id}.mp4") if cut else None
+    media = link(folders.work / cut.path, folder / "media" / f"{clip_id}.mp4") if cut else None
     data = None
     if cut and pose and crop:
         data = write_track(folder / "data" / f"{clip_id}.js", pose, crop, size_px=cut.size_px)
@@ -209,8 +209,12 @@ def _judgement(decision: Decision) -> Judgement:
     )
 
 
-def _link(source: Path, target: Path) -> str:
-    """Put a cut file beside the page, without a second copy where the file system can do that."""
+def link(source: Path, target: Path) -> str:
+    """Put a cut file beside the page, without a second copy where the file system can do that; return its address.
+
+    Raises:
+        UserError: there is no such file.
+    """
     if not source.is_file():
         raise UserError(f"{source}: the table `cuts` names this file and it is missing; run postprocess again")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -224,16 +228,30 @@ def _link(source: Path, target: Path) -> str:
 def write_track(path: Path, pose: Pose, crop: Crop, *, size_px: int) -> str:
     """Write a clip's keypoints, in pixels of its cut, as a script; return its address beside the page."""
     side = {"x_px": crop.x_px, "y_px": crop.y_px, "side_px": crop.side_px, "size_px": size_px}
+    placed = keypoints.to_crop(pose.keypoints(), **side)
+    return write_motion(path, placed, pose.scores(), name=pose.clip_id, size_px=size_px)
+
+
+def write_motion(path: Path, keypoints_px: FloatArray, score: FloatArray, *, name: str, size_px: int) -> str:
+    """Write a motion as a script; return its address beside the page.
+
+    Args:
+        path: of the script, in a folder of the page's.
+        keypoints_px: [n, 133, 2] in a picture of `size_px`.
+        score: [n, 133], 0-1.
+        name: under which the page finds it.
+        size_px: side of the picture.
+    """
     track = {
         "size": size_px,
-        "frames": pose.n_frames,
+        "frames": len(keypoints_px),
         "points": keypoints.COUNT,
         "unit": UNITS_PER_PX,
-        "xy": _base64(_fixed_point(keypoints.to_crop(pose.keypoints(), **side))),
-        "score": _base64(np.clip(np.nan_to_num(pose.scores()) * 255, 0, 255).round().astype(np.uint8)),
+        "xy": _base64(_fixed_point(keypoints_px)),
+        "score": _base64(np.clip(np.nan_to_num(score) * 255, 0, 255).round().astype(np.uint8)),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = f"(window.CSG = window.CSG || {{}})[{json.dumps(pose.clip_id)}] = {json.dumps(track)};\n"
+    text = f"(window.CSG = window.CSG || {{}})[{json.dumps(name)}] = {json.dumps(track)};\n"
     path.write_text(text, encoding="utf-8")
     return quote(f"{path.parent.name}/{path.name}")
 

@@ -1,7 +1,9 @@
 "use strict";
 
 /**
- * The clips of the page: playing, the skeleton over the picture, and filtering.
+ * The clips of the page: playing, the skeletons, over the picture or beside each other, and filtering.
+ *
+ * A card has one medium, a video or a sound, whose time all of it follows, and one canvas for each skeleton.
  *
  * A page opened from disk may not fetch, so keypoints come as scripts (data/<clip>.js) that add themselves to
  * window.CSG; one is loaded when its clip first comes near the screen.
@@ -35,7 +37,8 @@
 
   const skeleton = JSON.parse(document.getElementById("skeleton").textContent);
   const threshold = Number(gallery.dataset.threshold) * 255;
-  const showSkeleton = /** @type {HTMLInputElement} */ (document.getElementById("show-skeleton"));
+  /** Missing on a page of skeletons alone. */
+  const showSkeleton = /** @type {HTMLInputElement | null} */ (document.getElementById("show-skeleton"));
   const withSound = /** @type {HTMLInputElement} */ (document.getElementById("with-sound"));
 
   /** @param {string} text base64 @returns {ArrayBuffer} */
@@ -44,18 +47,18 @@
   }
 
   /**
-   * Load a clip's keypoints by a script tag.
-   * @param {string} clip
+   * Load a motion's keypoints by a script tag.
+   * @param {string} name under which the script adds them
    * @param {string} address
    * @returns {Promise<Track>}
    */
-  function loadTrack(clip, address) {
+  function loadTrack(name, address) {
     return new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = address;
       script.onload = () => {
-        const raw = window.CSG[clip];
-        delete window.CSG[clip];
+        const raw = window.CSG[name];
+        delete window.CSG[name];
         script.remove();
         resolve({ ...raw, xy: new Int16Array(bytes(raw.xy)), score: new Uint8Array(bytes(raw.score)) });
       };
@@ -64,72 +67,103 @@
     });
   }
 
-  /** One clip: its picture, its skeleton, its slider. */
+  /** A canvas and the motion that is drawn on it. */
+  class Layer {
+    /** @param {HTMLCanvasElement} canvas @param {HTMLElement} card its name and address, where the canvas has none */
+    constructor(canvas, card) {
+      this.canvas = canvas;
+      this.name = canvas.dataset.name ?? card.dataset.clip;
+      this.address = canvas.dataset.track ?? card.dataset.track;
+      /** @type {Track | null} */
+      this.track = null;
+    }
+
+    /** @param {number} frame */
+    draw(frame) {
+      const { canvas, track } = this;
+      const side = Math.round(canvas.clientWidth * devicePixelRatio);
+      if (canvas.width !== side) canvas.width = canvas.height = side;
+      const pen = canvas.getContext("2d");
+      pen.clearRect(0, 0, side, side);
+      if (!track || !side || showSkeleton?.checked === false || frame >= track.frames) return;
+      const first = frame * track.points;
+      const scale = side / track.size;
+      const place = (point) => ({
+        // Keypoints count from the centre of the top-left pixel, a canvas from that pixel's corner.
+        x: (track.xy[2 * (first + point)] / track.unit + 0.5) * scale,
+        y: (track.xy[2 * (first + point) + 1] / track.unit + 0.5) * scale,
+        seen: track.score[first + point] >= threshold,
+      });
+      const points = Array.from({ length: track.points }, (_, point) => place(point));
+      drawSkeleton(pen, points, Math.max(side / 512, 0.75));
+    }
+  }
+
+  /** One clip: its picture or sound, its skeletons, its slider. */
   class Player {
     /** @param {HTMLElement} card */
     constructor(card) {
       this.card = card;
-      this.video = card.querySelector("video");
-      this.canvas = card.querySelector("canvas");
+      this.medium = /** @type {HTMLMediaElement} */ (card.querySelector("video, audio"));
+      this.layers = [...card.querySelectorAll("canvas")].map((canvas) => new Layer(canvas, card));
       this.slider = card.querySelector("input[type=range]");
       this.output = card.querySelector("output");
       this.button = card.querySelector(".play");
-      /** @type {Track | null} */
-      this.track = null;
       this.frame = 0;
       this.listen();
     }
 
     listen() {
-      const { video, slider, button } = this;
-      button.addEventListener("click", () => (video.paused ? this.play() : video.pause()));
+      const { medium, slider, button } = this;
+      button.addEventListener("click", () => (medium.paused ? this.play() : medium.pause()));
       slider.addEventListener("input", () => this.seek(Number(slider.value)));
       for (const event of ["play", "pause"]) {
-        video.addEventListener(event, () => this.sayState());
+        medium.addEventListener(event, () => this.sayState());
       }
-      if ("requestVideoFrameCallback" in video) {
+      if ("requestVideoFrameCallback" in medium) {
         const onFrame = (_now, { mediaTime }) => {
           this.show(Math.floor(mediaTime * FPS + 0.5));
-          video.requestVideoFrameCallback(onFrame);
+          medium.requestVideoFrameCallback(onFrame);
         };
-        video.requestVideoFrameCallback(onFrame);
+        medium.requestVideoFrameCallback(onFrame);
         return;
       }
       // Without that call only the clock is known: the frame on the screen is the last one begun.
-      const now = () => this.show(Math.floor(video.currentTime * FPS + 0.01));
+      const now = () => this.show(Math.floor(medium.currentTime * FPS + 0.01));
       const follow = () => {
         now();
-        if (!video.paused) requestAnimationFrame(follow);
+        if (!medium.paused) requestAnimationFrame(follow);
       };
-      video.addEventListener("play", follow);
-      for (const event of ["timeupdate", "seeked", "loadeddata"]) video.addEventListener(event, now);
+      medium.addEventListener("play", follow);
+      for (const event of ["timeupdate", "seeked", "loadeddata"]) medium.addEventListener(event, now);
     }
 
     /** Get the first picture and the keypoints; called when the clip comes near the screen. */
     wake() {
-      this.video.preload = "auto";
-      const { clip, track } = this.card.dataset;
-      if (!track) return;
-      loadTrack(clip, track).then(
-        (loaded) => {
-          this.track = loaded;
-          this.draw();
-        },
-        (error) => this.card.classList.add("no-track") || console.warn(String(error)),
-      );
+      this.medium.preload = "auto";
+      for (const layer of this.layers) {
+        if (!layer.address) continue;
+        loadTrack(layer.name, layer.address).then(
+          (loaded) => {
+            layer.track = loaded;
+            layer.draw(this.frame);
+          },
+          (error) => this.card.classList.add("no-track") || console.warn(String(error)),
+        );
+      }
     }
 
     play() {
-      for (const other of players) if (other !== this) other.video.pause();
-      this.video.muted = !withSound.checked;
-      this.video.playbackRate = speed();
-      void this.video.play();
+      for (const other of players) if (other !== this) other.medium.pause();
+      this.medium.muted = !withSound.checked;
+      this.medium.playbackRate = speed();
+      void this.medium.play();
     }
 
     /** @param {number} frame */
     seek(frame) {
-      this.video.pause();
-      this.video.currentTime = (frame + 0.5) / FPS;
+      this.medium.pause();
+      this.medium.currentTime = (frame + 0.5) / FPS;
     }
 
     /** @param {number} frame the one on the screen */
@@ -142,29 +176,14 @@
     }
 
     sayState() {
-      const playing = !this.video.paused;
+      const playing = !this.medium.paused;
       this.card.classList.toggle("playing", playing);
       this.button.setAttribute("aria-label", `${playing ? "Pause" : "Play"} ${this.card.dataset.clip}`);
     }
 
-    /** Draw the skeleton of the frame on the screen. */
+    /** Draw the skeletons of the frame on the screen. */
     draw() {
-      const { canvas, track } = this;
-      const side = Math.round(canvas.clientWidth * devicePixelRatio);
-      if (canvas.width !== side) canvas.width = canvas.height = side;
-      const pen = canvas.getContext("2d");
-      pen.clearRect(0, 0, side, side);
-      if (!track || !side || !showSkeleton.checked || this.frame >= track.frames) return;
-      const first = this.frame * track.points;
-      const scale = side / track.size;
-      const place = (point) => ({
-        // Keypoints count from the centre of the top-left pixel, a canvas from that pixel's corner.
-        x: (track.xy[2 * (first + point)] / track.unit + 0.5) * scale,
-        y: (track.xy[2 * (first + point) + 1] / track.unit + 0.5) * scale,
-        seen: track.score[first + point] >= threshold,
-      });
-      const points = Array.from({ length: track.points }, (_, point) => place(point));
-      drawSkeleton(pen, points, Math.max(side / 512, 0.75));
+      for (const layer of this.layers) layer.draw(this.frame);
     }
   }
 
@@ -218,7 +237,7 @@
   }
 
   const cards = /** @type {HTMLElement[]} */ ([...gallery.querySelectorAll(".card")]);
-  const players = cards.filter((card) => card.querySelector("video")).map((card) => new Player(card));
+  const players = cards.filter((card) => card.querySelector("video, audio")).map((card) => new Player(card));
   const byCard = new Map(players.map((player) => [player.card, player]));
 
   const watcher = new IntersectionObserver(
@@ -234,7 +253,7 @@
   for (const { card } of players) watcher.observe(card);
   // A clip that scrolls away stops.
   const leaver = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) if (!isIntersecting) byCard.get(target).video.pause();
+    for (const { target, isIntersecting } of entries) if (!isIntersecting) byCard.get(target).medium.pause();
   });
   for (const { card } of players) leaver.observe(card);
 
@@ -282,9 +301,9 @@
     filter();
   });
 
-  showSkeleton.addEventListener("change", () => players.forEach((player) => player.draw()));
-  withSound.addEventListener("change", () => players.forEach(({ video }) => (video.muted = !withSound.checked)));
-  tools.addEventListener("change", () => players.forEach(({ video }) => (video.playbackRate = speed())));
+  showSkeleton?.addEventListener("change", () => players.forEach((player) => player.draw()));
+  withSound.addEventListener("change", () => players.forEach(({ medium }) => (medium.muted = !withSound.checked)));
+  tools.addEventListener("change", () => players.forEach(({ medium }) => (medium.playbackRate = speed())));
   addEventListener("resize", () => players.forEach((player) => player.draw()));
 
   tools.hidden = false;

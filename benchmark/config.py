@@ -1,0 +1,14 @@
+"""The benchmark's section of a configuration."""
+
+from __future__ import annotations
+
+from csg405.benchmark.kit.settings import KitSettings
+from csg405.benchmark.video_networks import VideoSettings
+from csg405.config import Settings
+
+
+class Config(Settings):
+    """What the benchmark can be told."""
+
+    kit: KitSettings = KitSettings()
+    video: VideoSettings = VideoSettings()

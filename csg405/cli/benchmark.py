@@ -1,0 +1,138 @@
+"""The benchmark: a kit, the metrics' own cards, and what needs no training, in one table."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from csg405.cli._shared import ConfigName, EngineName, Overrides, RunName, Workers, open_run, out, say
+from csg405.run import Run
+
+benchmark = typer.Typer(help="The benchmark on a release: metrics, their cards, and controls.", no_args_is_help=True)
+kit = typer.Typer(help="What is learnt before a score is taken: encoders, normaliser, controls.", no_args_is_help=True)
+benchmark.add_typer(kit, name="kit")
+
+KitFolder = Annotated[
+    Path | None, typer.Option("--kit", help="Folder of the kit; work/<run>/benchmark/kit when missing.")
+]
+SplitName = Annotated[str, typer.Option("--split", help="validation or test.")]
+
+
+@kit.command("train")
+def train(
+    run: RunName,
+    config: ConfigName = "folder",
+    folder: KitFolder = None,
+    overrides: Overrides = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew where there is a kit already.")] = False,
+) -> None:
+    """Train a kit on the training split of a release."""
+    opened = open_run(run, config, overrides, None, "local")
+    place = folder or kit_folder(opened)
+    if (place / "kit.json").is_file() and not again:
+        say(f"kit: {place} is there already, digest {_kit(place).digest[:16]}; --again trains another")
+        return
+    with opened.locked("benchmark kit train"):
+        train_kit(opened, place)
+    say(f"kit: {place}, digest {_kit(place).digest[:16]}")
+
+
+@benchmark.command("run")
+def run_(
+    run: RunName,
+    config: ConfigName = "folder",
+    folder: KitFolder = None,
+    split: SplitName = "test",
+    overrides: Overrides = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+) -> None:
+    """Train a kit where there is none, score what needs no training, and print one table."""
+    opened = open_run(run, config, overrides, workers, engine)
+    place = folder or kit_folder(opened)
+    with opened.locked("benchmark run"):
+        if not (place / "kit.json").is_file():
+            train_kit(opened, place)
+        with working(opened, engine) as on:
+            table = _module("scoring.table").of_controls(place_of(opened, place, split), on)
+    print_table(table)
+    say(f"benchmark: {table.path}")
+
+
+@benchmark.command("cards")
+def cards(
+    run: RunName,
+    config: ConfigName = "folder",
+    folder: KitFolder = None,
+    split: SplitName = "test",
+    overrides: Overrides = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+) -> None:
+    """Put every metric's own claims to the test; write them below the run's folder."""
+    opened = open_run(run, config, overrides, workers, engine)
+    with opened.locked("benchmark cards"):
+        place = place_of(opened, folder or kit_folder(opened), split)
+        with working(opened, engine) as on:
+            found = _module("cards").examine(place, on)
+        path = _module("cards").write(place, found)
+    grid = Table("metric", "passes", "answers", "ignores", "beyond the truth", box=box.SIMPLE)
+    for card in found:
+        grid.add_row(card.name, "yes" if card.passed else "no", *card.words())
+    out.print(grid)
+    say(f"cards: {path}")
+
+
+def train_kit(opened: Run, place: Path) -> None:
+    """Train a kit into a folder, with the run's configuration."""
+    reader = _module("release").ReleaseReader(opened.folders)
+    _module("kit.train").train(reader, place, settings_of(opened).kit)
+
+
+def place_of(opened: Run, folder: Path, split: str) -> Any:
+    """Where scores lie: `csg405.benchmark.scoring.score.Place`."""
+    return _module("scoring.place").Place(folders=opened.folders, split=split, kit=_kit(folder))
+
+
+def kit_folder(opened: Run) -> Path:
+    """Where a run's kit lies, if nothing else is said."""
+    return Path(opened.folders.work) / "benchmark" / "kit"
+
+
+def settings_of(opened: Run) -> Any:
+    """The benchmark's section of the run's configuration."""
+    return opened.section("benchmark")
+
+
+@contextlib.contextmanager
+def working(opened: Run, engine: str) -> Iterator[Any]:
+    """An engine with the run's settings, until the end of the block."""
+    from csg405 import engine as engines
+
+    common = opened.common
+    with contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as on:
+        yield on
+
+
+def print_table(table: Any) -> None:
+    """Systems and their values by the metrics that rank, and a few beside."""
+    grid = Table("system", *table.columns, box=box.SIMPLE)
+    for name, cells in table.rows:
+        grid.add_row(name, *cells)
+    out.print(grid)
+
+
+def _kit(folder: Path) -> Any:
+    return _module("kit").Kit.open(folder)
+
+
+def _module(name: str) -> Any:
+    """A module of the benchmark, which the core does not import by its name."""
+    return importlib.import_module(f"csg405.benchmark.{name}")
