@@ -73,6 +73,15 @@ class Clip:
         return np.asarray(self.score >= SEEN)
 
     @functools.cached_property
+    def points(self) -> FloatArray:
+        """[n, 133, 2] in shoulder widths from the neck."""
+        return self.placed(self.keypoints_px)
+
+    def placed(self, keypoints_px: FloatArray) -> FloatArray:
+        """Points [..., 2] of the released picture in shoulder widths from the neck."""
+        return np.asarray((keypoints_px - self.neck_px) / self.shoulders_px, np.float32)
+
+    @functools.cached_property
     def neck_px(self) -> npt.NDArray[np.float64]:
         """[2] middle of the shoulders, median over the clip."""
         return np.asarray(np.median(self._shoulders.mean(axis=1), axis=0), np.float64)
@@ -111,13 +120,12 @@ class Seen:
     @functools.cached_property
     def points(self) -> FloatArray:
         """[n, 133, 2] in shoulder widths from the clip's neck; also those that `shown` leaves out."""
-        apart = (self.keypoints_px.astype(np.float64) - self.clip.neck_px) / self.clip.shoulders_px
-        return np.asarray(apart, np.float32)
+        return self.clip.placed(self.keypoints_px)
 
-    @functools.cached_property
+    @property
     def true_points(self) -> FloatArray:
         """[n, 133, 2] the clip's own, in the same unit."""
-        return Seen(self.clip, self.clip.keypoints_px).points
+        return self.clip.points
 
     @property
     def shown(self) -> Bools:

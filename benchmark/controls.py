@@ -162,7 +162,7 @@ CONTROLS = (
     Control("frozen_reference", "the first frame, held", _frozen, is_chance=True),
     Control("white_noise", "the first frame with 4 px of noise", _white),
     Control("random_clip", "a training clip at random", _random_clip, is_chance=True),
-    Control("audio_retrieval", "the training clip that sounds most alike", _retrieved, is_chance=True),
+    Control("audio_retrieval", "the training clip that sounds most alike", _retrieved),
     Control("smooth", "smooth motion of its own", _smooth, is_chance=True),
     Control("smooth_jittered", "smooth motion of its own with 4 px of noise", _smooth_jittered),
 )

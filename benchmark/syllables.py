@@ -9,6 +9,7 @@ consonants and clicks: 7 a second in the speech of the synthetic world, so that 
 
 from __future__ import annotations
 
+import functools
 import weakref
 
 import numpy as np
@@ -17,7 +18,6 @@ from scipy import signal
 
 from csg405.benchmark.clip import Sound
 from csg405.media.clock import AUDIO_RATE_HZ
-from csg405.schema import FloatArray
 
 BAND_HZ = (300.0, 3000.0)
 WINDOW_S = 0.06
@@ -35,23 +35,33 @@ _APART = 10
 _SILENCE = 1e-10
 """Energy below which nothing is heard: -100 dB of full scale."""
 
-_known: weakref.WeakKeyDictionary[Sound, npt.NDArray[np.float64]] = weakref.WeakKeyDictionary()
+_Found = weakref.WeakKeyDictionary[Sound, npt.NDArray[np.float64]]
+
+_loudness: _Found = weakref.WeakKeyDictionary()
+_syllables: _Found = weakref.WeakKeyDictionary()
 
 
 def syllables_s(sound: Sound) -> npt.NDArray[np.float64]:
     """Times at which syllables begin, s from the clip's start; taken once for each sound."""
-    if sound not in _known:
-        _known[sound] = onsets(loudness(sound.wave))
-    return _known[sound]
+    if sound not in _syllables:
+        _syllables[sound] = onsets(loudness(sound))
+    return _syllables[sound]
 
 
-def loudness(wave: FloatArray) -> npt.NDArray[np.float64]:
-    """Loudness of the vowels every 10 ms, in no unit."""
+def loudness(sound: Sound) -> npt.NDArray[np.float64]:
+    """Loudness of the vowels every 10 ms, in no unit; taken once for each sound."""
+    if sound not in _loudness:
+        voice = signal.sosfiltfilt(_band(), sound.wave.astype(np.float64))
+        window = np.hanning(round(WINDOW_S * AUDIO_RATE_HZ))
+        energy = signal.oaconvolve(voice**2, window / window.sum(), "same")[:: round(STEP_S * AUDIO_RATE_HZ)]
+        _loudness[sound] = np.asarray(np.maximum(energy, _SILENCE) ** LOUDNESS)
+    return _loudness[sound]
+
+
+@functools.cache
+def _band() -> npt.NDArray[np.float64]:
     edges = [edge / (AUDIO_RATE_HZ / 2) for edge in BAND_HZ]
-    voice = signal.sosfiltfilt(signal.butter(2, edges, "band", output="sos"), wave.astype(np.float64))
-    window = np.hanning(round(WINDOW_S * AUDIO_RATE_HZ))
-    energy = np.convolve(voice**2, window / window.sum(), "same")[:: round(STEP_S * AUDIO_RATE_HZ)]
-    return np.asarray(np.maximum(energy, _SILENCE) ** LOUDNESS)
+    return np.asarray(signal.butter(2, edges, "band", output="sos"))
 
 
 def onsets(heard: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -26,7 +26,7 @@ import numpy as np
 from csg405.benchmark.clip import Clip, Seen, Sound
 from csg405.benchmark.kit.bank import Bank
 from csg405.benchmark.kit.hearing import heard
-from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, windows
+from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, numbers_of, windows
 from csg405.errors import UserError
 from csg405.schema import FloatArray
 
@@ -105,7 +105,8 @@ class Kit:
 
     def features(self, seen: Seen) -> dict[str, FloatArray]:
         """Features of a motion by part: [windows, 32] each, of unit deviation over the training split."""
-        return {part: self._features(part, windows(self.normaliser(seen, POINTS[part]))) for part in POINTS}
+        numbers = self.normaliser(seen)
+        return {part: self._features(part, windows(numbers_of(numbers, points))) for part, points in POINTS.items()}
 
     def directions(self, seen: Seen) -> tuple[FloatArray, FloatArray]:
         """Directions of the frames of a motion and of its clip's sound: [n, 32] each."""
@@ -113,7 +114,7 @@ class Kit:
 
         towers = self._towers
         with torch.inference_mode():
-            motion = towers.motion(torch.from_numpy(self.normaliser(seen, GESTURE))[None])[0].numpy()
+            motion = towers.motion(torch.from_numpy(numbers_of(self.normaliser(seen), GESTURE))[None])[0].numpy()
         return motion, self.directions_of_sound(seen.clip.sound)
 
     def directions_of_sound(self, sound: Sound) -> FloatArray:

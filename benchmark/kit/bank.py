@@ -78,7 +78,7 @@ class Bank:
 
 def frames_loudness(sound: Sound) -> FloatArray:
     """Loudness of every frame's vowels, in no unit: [n_frames]."""
-    heard = loudness(sound.wave)
+    heard = loudness(sound)
     return np.asarray(heard[: len(heard) // _STEPS * _STEPS].reshape(-1, _STEPS).mean(axis=1), np.float32)
 
 

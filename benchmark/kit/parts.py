@@ -50,11 +50,16 @@ class Normaliser:
     LEAST = 0.01
     """Shoulder widths: what moves less is noise."""
 
-    def __call__(self, seen: Seen, points: npt.NDArray[np.int64]) -> FloatArray:
-        """Numbers of some points: [n, 2 points], 0 where the release sees nothing."""
-        apart = (rooted(seen)[:, points] - self.mean[points]) / self.deviation[points]
-        shown = seen.shown[:, points, None]
-        return np.asarray(np.where(shown, apart, 0), np.float32).reshape(len(seen), -1)
+    def __call__(self, seen: Seen) -> FloatArray:
+        """Numbers of all points: [n, 133, 2], 0 where the release sees nothing."""
+        apart = (rooted(seen) - self.mean) / self.deviation
+        apart[~seen.shown] = 0
+        return np.asarray(apart, np.float32)
+
+
+def numbers_of(numbers: FloatArray, points: npt.NDArray[np.int64]) -> FloatArray:
+    """Numbers of some points: [n, 2 points]."""
+    return numbers[:, points].reshape(len(numbers), -1)
 
 
 def rooted(seen: Seen) -> FloatArray:

@@ -25,7 +25,7 @@ from csg405.benchmark.kit import FORMAT
 from csg405.benchmark.kit.bank import CLIPS, Bank
 from csg405.benchmark.kit.hearing import NUMBERS, heard
 from csg405.benchmark.kit.networks import Autoencoder, TwoTower
-from csg405.benchmark.kit.parts import GESTURE, POINTS, WINDOW, Normaliser, rooted, windows
+from csg405.benchmark.kit.parts import GESTURE, POINTS, WINDOW, Normaliser, numbers_of, rooted, windows
 from csg405.benchmark.kit.settings import KitSettings
 from csg405.benchmark.metrics.ba_kappa import threshold
 from csg405.benchmark.release import ReleaseReader, clip_digest, digest_of
@@ -130,8 +130,9 @@ def _normaliser(clips: list[Clip]) -> tuple[Normaliser, FloatArray]:
 
 def _heard(clip: Clip, normaliser: Normaliser) -> _Heard:
     seen = truth_of(clip)
-    numbers = {part: normaliser(seen, points) for part, points in POINTS.items()}
-    return _Heard(numbers | {"gesture": normaliser(seen, GESTURE)}, heard(clip.sound))
+    numbers = normaliser(seen)
+    of_parts = {part: numbers_of(numbers, points) for part, points in (POINTS | {"gesture": GESTURE}).items()}
+    return _Heard(of_parts, heard(clip.sound))
 
 
 def _draw(arrays: list[list[FloatArray]], *, frames: int, batch: int, rng: np.random.Generator) -> list[torch.Tensor]:

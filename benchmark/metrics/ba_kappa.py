@@ -26,6 +26,7 @@ that of the truth, and `beat_lag` where the agreement is highest.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -179,13 +180,18 @@ def stops(seen: Seen) -> Iterator[tuple[Times, npt.NDArray[np.bool_]]]:
     """Of each wrist that is seen, how fast it slows down, shoulder widths/s^2, and in which frames it is shown."""
     if len(seen) < _LEAST_FRAMES:
         return
-    filter_ = signal.butter(2, SMOOTH_HZ / (seen.fps / 2), output="sos")
+    filter_ = _low_pass(seen.fps)
     for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST):
         shown = seen.shown[:, wrist]
         if shown.sum() >= _LEAST_FRAMES:
             path = _filled(seen.points[:, wrist].astype(np.float64), shown)
             velocity = np.gradient(signal.sosfiltfilt(filter_, path, axis=0), axis=0) * seen.fps
             yield -np.gradient(np.linalg.norm(velocity, axis=-1)) * seen.fps, shown
+
+
+@functools.cache
+def _low_pass(fps: int) -> Times:
+    return np.asarray(signal.butter(2, SMOOTH_HZ / (fps / 2), output="sos"))
 
 
 def _filled(path: Times, shown: npt.NDArray[np.bool_]) -> Times:

@@ -146,7 +146,9 @@ def _films(folders: Folders, clip_ids: Sequence[str]) -> dict[str, Path]:
 def _media(folder: Path, clip: Clip, predictions: Path, film: Path | None) -> Mapping[str, str]:
     """Addresses of what plays: the film or the sound, the truth's motion, the system's first sample."""
     if not (predictions / "predictions" / clip.clip_id).is_dir():
-        raise UserError(f"{predictions}: no predictions/{clip.clip_id}; give the folder of the submission that was scored")
+        raise UserError(
+            f"{predictions}: no predictions/{clip.clip_id}; give the folder of the submission that was scored"
+        )
     own = next(Submitted(predictions, 1).motions(clip)).keypoints_px
     name = clip.clip_id
     if film is None:

@@ -76,9 +76,7 @@ def build(score_folder: Path, *, predictions: Path | None, folders: Folders, mos
 
     def fill(folder: Path) -> None:
         choice = clips.choose(score, most=most_clips)
-        shown = (
-            [] if choice is None else clips.fill(folder, score, choice, predictions=predictions, folders=folders)
-        )
+        shown = [] if choice is None else clips.fill(folder, score, choice, predictions=predictions, folders=folders)
         page = _page(score) | {"choice": choice, "shown": shown, "with_motions": predictions is not None}
         html = templates().get_template("report.html.j2").render(page)
         (folder / "index.html").write_text(html, encoding="utf-8")
@@ -95,7 +93,7 @@ def templates() -> jinja2.Environment:
     """The templates of this package."""
     made = environment(HERE)
     made.filters.update(value=says.number, interval=says.interval, per_cent=says.per_cent, missing=says.missing,
-                        against_truth=says.against_truth, metric_unit=says.unit)  # fmt: skip
+                        against_truth=says.against_truth, metric_unit=says.unit, tally=tally)  # fmt: skip
     made.globals.update(directions=says.DIRECTIONS, tracks=says.TRACKS, drawing_width=charts.WIDTH)
     return made
 

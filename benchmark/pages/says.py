@@ -16,6 +16,8 @@ DIRECTIONS = {
 
 TRACKS = {"A": "audio to skeleton", "B": "given skeleton to video", "C": "audio to video"}
 
+_LEAST_PER_CENT = -999
+
 _NO_UNITS = ("1", "0-1", "kappa", "AUC")
 
 
@@ -31,7 +33,11 @@ def interval(bounds: tuple[float, float] | None) -> str:
 
 def per_cent(value: float | None) -> str:
     """A place between chance, 0, and the truth, 100; whole, since no score knows it better."""
-    return "\N{EN DASH}" if value is None else f"{words.number(round(value), digits=4)} %"
+    if value is None:
+        return "\N{EN DASH}"
+    if value < _LEAST_PER_CENT:
+        return f"under {words.number(_LEAST_PER_CENT)} %"
+    return f"{words.number(round(value), digits=4)} %"
 
 
 def unit(metric: Metric) -> str:

@@ -14,7 +14,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from csg405 import benchmark
@@ -61,8 +61,6 @@ class Group:
 
     name: str
     systems: tuple[System, ...]
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Digests of what the systems read, by clip: a clip's change concerns its own chunk alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,17 +74,36 @@ class Split:
     """Of the split's clips."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ChunkWorker:
-    """Measures one chunk; made once in each worker process."""
+    """Measures one chunk; made once in each worker process, which finds the plan by itself."""
 
     split: Split
     group: Group
-    plan: Mapping[str, Chunk]
-    partner_of: Mapping[str, str]
     folder: Path
-    prints: Mapping[str, str]
     with_towers: bool
+
+    @functools.cached_property
+    def reader(self) -> ReleaseReader:
+        """Of the release."""
+        return ReleaseReader(self.split.folders)
+
+    @functools.cached_property
+    def plan(self) -> dict[str, Chunk]:
+        """The split's chunks by name.
+
+        Raises:
+            UserError: it has no clips.
+        """
+        entries = self.reader.clips(self.split.name)
+        if not entries:
+            raise UserError(f"the release has no clips in split {self.split.name!r}")
+        return {chunk.name: chunk for chunk in chunks(entries)}
+
+    @functools.cached_property
+    def sounds(self) -> Sounds:
+        """Other clips' sounds."""
+        return Sounds(self.reader, partners(self.reader.clips(self.split.name)))
 
     def __call__(self, name: str) -> int:
         """Measure a chunk and write its rows; returns how many clips it has."""
@@ -94,23 +111,29 @@ class ChunkWorker:
             return self._measure(name)
 
     def _measure(self, name: str) -> int:
-        reader = ReleaseReader(self.split.folders)
-        sounds = Sounds(reader, dict(self.partner_of))
-        clips = {clip.clip_id: clip for clip in reader.iterate([reader.entry(i) for i in self.plan[name].clip_ids])}
+        entries = [self.reader.entry(clip_id) for clip_id in self.plan[name].clip_ids]
+        clips = {clip.clip_id: clip for clip in self.reader.iterate(entries)}
         measures = metric.measures(used(with_towers=self.with_towers))
         found: dict[str, rows.Measured] = {
             system.name: {measure: {} for measure in measures} for system in self.group.systems
         }
         for clip in clips.values():
-            context = Context(self.split.kit, sounds.other(clip, clips))
+            context = Context(self.split.kit, self.sounds.other(clip, clips))
             for system in self.group.systems:
                 for given in system.motions(clip, context):
                     seen = Seen(given.clip, given.keypoints_px, self.split.kit)
                     key = metric.Key(clip.clip_id, given.seed)
                     for measure, take in measures.items():
                         found[system.name][measure][key] = take(seen)
-        rows.write(part(self.folder, name), found, fingerprint=self.prints[name])
+        rows.write(part(self.folder, name), found, fingerprint=self.fingerprint(name))
         return len(clips)
+
+    def fingerprint(self, name: str) -> str:
+        """Of all that a chunk's rows follow from."""
+        ids = self.plan[name].clip_ids
+        systems = [(system.name, [system.digest(clip_id) for clip_id in ids]) for system in self.group.systems]
+        facts = [self.split.digest, self.split.kit.digest, code_digest(), ids, systems, self.with_towers]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -158,26 +181,11 @@ def measure(split: Split, group: Group, folder: Path, engine: Engine, *, with_to
     Raises:
         UserError: the split has no clips, or a chunk failed.
     """
-    entries = ReleaseReader(split.folders).clips(split.name)
-    if not entries:
-        raise UserError(f"the release has no clips in split {split.name!r}")
-    plan = {chunk.name: chunk for chunk in chunks(entries)}
-    prints = {name: _fingerprint(split, group, chunk, with_towers=with_towers) for name, chunk in plan.items()}
-    stale = [name for name in plan if rows.fingerprint(part(folder, name)) != prints[name]]
-    worker = ChunkWorker(
-        split=split, group=group, plan=plan, partner_of=partners(entries), folder=folder, prints=prints,
-        with_towers=with_towers,
-    )  # fmt: skip
-    _run(engine, worker, stale, what=group.name, total=len(plan))
-    _clear(folder, set(plan))
-    return [part(folder, name) for name in plan]
-
-
-def _fingerprint(split: Split, group: Group, chunk: Chunk, *, with_towers: bool) -> str:
-    files = [group.files.get(clip_id, "") for clip_id in chunk.clip_ids]
-    names = [system.name for system in group.systems]
-    facts = [split.digest, split.kit.digest, code_digest(), chunk.clip_ids, names, files, with_towers]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    here = ChunkWorker(split=split, group=group, folder=folder, with_towers=with_towers)
+    stale = [name for name in here.plan if rows.fingerprint(part(folder, name)) != here.fingerprint(name)]
+    _run(engine, dataclasses.replace(here), stale, what=group.name, total=len(here.plan))
+    _clear(folder, set(here.plan))
+    return [part(folder, name) for name in here.plan]
 
 
 def _run(engine: Engine, worker: ChunkWorker, stale: Sequence[str], *, what: str, total: int) -> None:

@@ -95,14 +95,14 @@ def _score(
         )
     towers = with_towers and place.kit.has_towers
     name = _name(submission)
-    files = _digests(folder)
-    group = Group(name=name, systems=(Submitted(folder, submission.inference.seeds),), files=files)
+    system = Submitted(folder, submission.inference.seeds)
+    group = Group(name=name, systems=(system,))
     book = control_book(place, engine, with_towers=towers)
     own_files = measure(place.measured, group, place.of(name) / "rows", engine, with_towers=towers)
     own = dataclasses.replace(book, files={"submission": own_files})
     found, by_clip = results.assemble(
         book, own.rows("submission"), control_values(book), digests=digests,
-        facts=_facts(submission, files), groups=_groups(place.reader, place.entries), passed=passed(place),
+        facts=_facts(submission, system, place), groups=_groups(place.reader, place.entries), passed=passed(place),
     )  # fmt: skip
     found["trust"] = {"copies": [finding.as_json() for finding in _copies(place.reader, place.entries, folder)]}
     _write(place.of(name), found, by_clip, place.cluster_of)
@@ -130,18 +130,12 @@ def _name(submission: Submission) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in words).strip(".-") or "system"
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """Of every clip's predictions."""
-    held: dict[str, str] = {}
-    for clip in sorted((folder / "predictions").iterdir()):
-        sums = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(clip.iterdir())]
-        held[clip.name] = hashlib.sha256("\n".join(sums).encode()).hexdigest()
-    return held
-
-
-def _facts(submission: Submission, files: Mapping[str, str]) -> dict[str, Any]:
-    whole = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
-    return submission.model_dump(mode="json") | {"predictions": whole}
+def _facts(submission: Submission, system: Submitted, place: Place) -> dict[str, Any]:
+    """What the submission says of itself, and the digest of its predictions."""
+    held = hashlib.sha256()
+    for entry in place.entries:
+        held.update(f"{entry.clip_id} {system.digest(entry.clip_id)}\n".encode())
+    return submission.model_dump(mode="json") | {"predictions": held.hexdigest()}
 
 
 def _groups(reader: ReleaseReader, entries: list[Entry]) -> dict[str, dict[str, str]]:
@@ -171,7 +165,7 @@ def _copies(reader: ReleaseReader, entries: list[Entry], folder: Path) -> tuple[
     nearness = copies.nearest(
         _Motions(reader, entries, lambda clip: next(system.motions(clip)).keypoints_px),
         _Motions(reader, entries, lambda clip: clip.keypoints_px),
-        ((clip.clip_id, _placed(clip, clip.keypoints_px)) for clip in reader.iterate(chosen)),
+        ((clip.clip_id, clip.points) for clip in reader.iterate(chosen)),
     )
     return tuple(copies.judge(nearness))
 
@@ -191,11 +185,7 @@ class _Motions(Mapping[str, FloatArray]):
 
     def __getitem__(self, clip_id: str) -> FloatArray:
         clip = self.reader.read(self.entries[clip_id])
-        return _placed(clip, self.motion_of(clip))
-
-
-def _placed(clip: Clip, keypoints_px: FloatArray) -> FloatArray:
-    return np.asarray((keypoints_px - clip.neck_px) / clip.shoulders_px, np.float32)
+        return clip.placed(self.motion_of(clip))
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ from csg405.benchmark.submission.clips import Wanted
 from csg405.benchmark.submission.layout import prediction
 from csg405.errors import UserError
 from csg405.schema import FloatArray
+from csg405.weights import digest
 
 
 class Given(NamedTuple):
@@ -40,6 +42,10 @@ class System(Protocol):
         """Its motions for a clip, one for each seed."""
         ...
 
+    def digest(self, clip_id: str) -> str:
+        """Of the files that its motions for a clip are read from; empty where they follow from the code."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class ControlSystem:
@@ -50,6 +56,11 @@ class ControlSystem:
     def motions(self, clip: Clip, context: Context) -> Iterator[Given]:
         """See `System`."""
         yield Given(0, *made(BY_NAME[self.name], clip, context))
+
+    def digest(self, clip_id: str) -> str:
+        """See `System`."""
+        del clip_id
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +78,11 @@ class Perturbed:
     def motions(self, clip: Clip, context: Context) -> Iterator[Given]:
         """See `System`."""
         yield Given(0, *perturbed(clip, self.kind, self.level, other=context.other))
+
+    def digest(self, clip_id: str) -> str:
+        """See `System`."""
+        del clip_id
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +114,13 @@ class Submitted:
             if motion is None:
                 raise UserError(f"{file.path}: {findings[0].rule}: seen {findings[0].seen}; validate it again")
             yield Given(seed, clip, motion.keypoints_px)
+
+    def digest(self, clip_id: str) -> str:
+        """See `System`."""
+        held = hashlib.sha256()
+        for path in sorted((self.folder / "predictions" / clip_id).iterdir()):
+            held.update(f"{path.name} {digest(path)}\n".encode())
+        return held.hexdigest()
 
 
 def controls() -> list[System]:

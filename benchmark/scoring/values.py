@@ -15,7 +15,7 @@ from csg405.benchmark.scoring.rows import Measured
 from csg405.benchmark.statistics import Interval
 
 _HALVINGS = 8
-"""Random divisions of the speakers in two, whose mean is the floor."""
+"""Random divisions of every speaker's clips in two, whose mean is the floor."""
 
 _SEED = 405_008
 
@@ -87,30 +87,35 @@ class Book:
         return {name: statistics.seed_spread([values[name] for values in of_seeds]) for name in of_seeds[0]}
 
     def floors(self) -> dict[str, float | None]:
-        """Of every card, how far values of the same truth lie apart when other speakers are asked.
+        """Of every card, how far values of the same truth lie apart when the same speakers say other things.
 
-        Of a metric that compares sets (`OF_SETS`), the value of one half of the speakers against the other; of any
-        other the difference between the halves' own values. The mean over some halvings.
+        Every speaker's clips are divided in two. Of a metric that compares sets (`OF_SETS`) it is the value of one
+        half against the other; of any other the difference between the halves' own values. The mean over some
+        divisions. Two halves of the speakers lie much farther apart, since bodies do.
         """
         held: dict[str, list[float]] = {}
         for first, second in self._halvings():
             for module in self.modules:
                 own = self.true_rows(module)
-                halves = [
-                    {k: row for k, row in own.items() if self.cluster_of[k.clip_id] in half} for half in (first, second)
-                ]
+                halves = [{key: row for key, row in own.items() if key.clip_id in half} for half in (first, second)]
                 for name, value in _apart(module, halves[0], halves[1]).items():
                     if value is not None:
                         held.setdefault(name, []).append(value)
         return {name: float(np.mean(values)) for name, values in held.items()}
 
     def _halvings(self) -> list[tuple[set[str], set[str]]]:
-        names = sorted(set(self.cluster_of.values()))
-        if len(names) < 2:
-            return []
+        by_speaker: dict[str, list[str]] = {}
+        for clip_id in sorted(self.cluster_of):
+            by_speaker.setdefault(self.cluster_of[clip_id], []).append(clip_id)
         rng = np.random.default_rng(_SEED)
-        orders = [[names[i] for i in rng.permutation(len(names))] for _ in range(_HALVINGS)]
-        return [(set(order[: len(order) // 2]), set(order[len(order) // 2 :])) for order in orders]
+        found = []
+        for _ in range(_HALVINGS):
+            first: set[str] = set()
+            for number, clips in enumerate(by_speaker.values()):
+                shuffled = [clips[i] for i in rng.permutation(len(clips))]
+                first |= set(shuffled[number % 2 :: 2])
+            found.append((first, set(self.cluster_of) - first))
+        return [halves for halves in found if all(halves)]
 
 
 def _apart(module: MetricModule, first: Rows, second: Rows) -> Values:
