@@ -48,6 +48,71 @@ class Examined:
     """By perturbation: the largest change, and whether the claim holds."""
     beyond: tuple[str, ...]
     """Controls that are better than the truth by more than the floor."""
+    curves: dict[str, tuple[float | None, ...]]
+    """Values by perturbation, from the lowest level to the highest."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether all claims hold."""
+        return all(held for _, held in [*self.answers.values(), *self.ignores.values()]) and not self.beyond
+
+    def words(self) -> tuple[str, str, str]:
+        """The claims in words: what it answers to, what it ignores, which controls are beyond the truth."""
+        answers = ", ".join(
+            f"{name} {rho:+.2f}{'' if held else ' FAILS'}" for name, (rho, held) in self.answers.items()
+        )
+        ignores = ", ".join(
+            f"{name}{'' if held else f' FAILS ({change:.3g})'}" for name, (change, held) in self.ignores.items()
+        )
+        return answers, ignores, ", ".join(self.beyond)
+
+
+def examine(place: Place, engine: Engine) -> list[Examined]:
+    """Put every card to the test on a split; the rows stay, so a second time costs little."""
+    from csg405.benchmark.scoring.measure import Group, measure, one_thread
+    from csg405.benchmark.scoring.results import best_chance, cards
+    from csg405.benchmark.scoring.score import control_book, control_values
+    from csg405.benchmark.scoring.systems import perturbations
+
+    towers = place.kit.has_towers
+    with one_thread():
+        book = control_book(place, engine, with_towers=towers)
+        systems = tuple(perturbations())
+        folder = place.rows("perturbations", with_towers=towers)
+        files = measure(
+            place.measured, Group(name="perturbations", systems=systems), folder, engine, with_towers=towers
+        )
+        perturbed = dataclasses.replace(book, files={system.name: files for system in systems})
+        values = {system.name: perturbed.values(perturbed.rows(system.name)) for system in systems}
+        controls, floors = control_values(book), book.floors()
+        return [
+            examined(card, values, controls, floor=floors.get(card.name), chance=best_chance(card, controls))
+            for card in cards(book.modules)
+        ]
+
+
+def examined(
+    card: Card,
+    perturbed: Mapping[str, Values],
+    controls: Mapping[str, Values],
+    *,
+    floor: float | None,
+    chance: float | None,
+) -> Examined:
+    """One card's claims against values.
+
+    Args:
+        card: the card.
+        perturbed: values by `<perturbation>.<level>`.
+        controls: values by control.
+        floor: how far the same truth lies apart.
+        chance: the value of chance.
+    """
+    from csg405.benchmark.scoring.values import shortfall
+
+    truth = controls["truth"].get(card.name)
+    worst = shortfall(card, chance, truth)
+    allowed = max(floor or 0.0, LEAST_PART * (worst or 0.0) if floor is None else 0.0)
     curves: dict[str, tuple[float | None, ...]] = {
         kind: tuple(perturbed[f"{kind}.{level}"].get(card.name) for level in range(len(levels)))
         for kind, levels in LEVELS.items()
