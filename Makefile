@@ -36,10 +36,14 @@ space := $(empty) $(empty)
 stamp = .venv/.installed-$(subst $(space),-,$(sort $(1)))
 READY := $(call stamp,$(BACKEND) $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
 READY_DEMO := $(call stamp,$(BACKEND) demo $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
+READY_BENCH := $(call stamp,$(BACKEND) bench demo $(if $(filter ray,$(ENGINE)),ray) $(EXTRAS))
 READY_DEV := $(call stamp,$(BACKEND) bench dev hub ray $(EXTRAS))
 
 # The demo is a run of its own, unless it is given another name.
 DEMO_RUN = $(if $(filter file default undefined,$(origin RUN)),demo,$(RUN))
+
+# A demo's benchmark trains a kit of the demo's size, unless another configuration is named.
+BENCH_CONFIG = $(if $(filter file default undefined,$(origin CONFIG)),$(if $(filter demo,$(RUN)),demo,$(CONFIG)),$(CONFIG))
 
 OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKERS),--workers '$(WORKERS)') \
 	$(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
@@ -47,7 +51,7 @@ OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKER
 # By way of the environment: so a value may hold spaces and quotes, as SET="crawl.folder='my films'".
 export CSG405_SET := $(SET)
 
-.PHONY: help setup demo $(STAGES) all test test-long lint doctor clean
+.PHONY: help setup demo $(STAGES) all benchmark bench bench-score test test-long lint doctor clean
 
 help: ## list the targets and the variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +91,15 @@ report: $(READY) ## the page to look at: work/<run>/report/index.html
 	$(BIN)/csg405 report $(OPTIONS)
 
 all: $(STAGES) ## all stages and the report, in order
+
+benchmark: $(READY_BENCH) ## train a kit on the release and score what needs no training
+	$(BIN)/csg405 benchmark run --run '$(RUN)' --config '$(BENCH_CONFIG)' --engine '$(ENGINE)' \
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
+
+bench: bench-score ## all benches, in one table
+
+bench-score: $(READY_BENCH) ## how long a score takes, its memory, and what the alignment metrics tell apart
+	$(BIN)/python -m bench.score
 
 test: $(READY_DEV) ## the quick test suite
 	$(BIN)/python -m pytest -m 'not long'

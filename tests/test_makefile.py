@@ -12,8 +12,8 @@ import pytest
 
 from tests.sources import ROOT
 
-TARGETS = ["help", "setup", "demo", "crawl", "annotate", "filter", "postprocess", "report", "all", "test", "test-long",
-           "lint", "doctor", "clean"]  # fmt: skip
+TARGETS = ["help", "setup", "demo", "crawl", "annotate", "filter", "postprocess", "report", "all", "benchmark",
+           "bench", "bench-score", "test", "test-long", "lint", "doctor", "clean"]  # fmt: skip
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from csg405.benchmark.pages import says
 from csg405.report import words
 
-WIDTH = 400
+WIDTH = 360
 """Of every drawing, in its own units; heights differ."""
 
-_NAMES, _VALUES, _ROW, _TOP, _BOTTOM = 128, 62, 19, 6, 24
+_NAMES, _VALUES, _ROW, _TOP, _BOTTOM = 118, 62, 19, 6, 24
 """Columns of names and of values beside the axis, a row's height, margins."""
 
 _CURVE_HEIGHT, _LEFT, _RIGHT = 190, 46, 10
@@ -145,7 +146,7 @@ def _axis(
 
 def _row(value: Value, y: float, axis: _Axis) -> Row:
     found = value.value
-    text = "" if value.kind == "head" else "\N{EN DASH}" if found is None else words.number(found)
+    text = "" if value.kind == "head" else says.number(found)
     return Row(
         y=y, name=value.name, kind=value.kind, text=text, says=value.says,
         x=None if found is None else axis.x(found), beyond="" if found is None else axis.beyond(found),

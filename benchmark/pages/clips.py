@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from csg405 import table
 from csg405.benchmark.clip import Clip
+from csg405.benchmark.pages import says
 from csg405.benchmark.pages.scores import Metric, Score
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.scoring.systems import Submitted
@@ -115,7 +116,7 @@ def fill(folder: Path, score: Score, choice: Choice, *, predictions: Path | None
         shown[clip.clip_id] = Shown(
             clip_id=clip.clip_id, kind=kinds[clip.clip_id], speaker=clip.speaker,
             length=" ".join(words.length(len(clip) / 25)),
-            value=words.number(score.clip_values[choice.card][clip.clip_id]), others=_others(score, choice, clip),
+            value=says.number(score.clip_values[choice.card][clip.clip_id]), others=_others(score, choice, clip),
             size_px=clip.size_px, n_frames=len(clip),
             medium=media.get("medium"), is_film=media.get("medium", "").endswith(".mp4"),
             truth=media.get("truth"), own=media.get("own"),
@@ -128,7 +129,7 @@ def _others(score: Score, choice: Choice, clip: Clip) -> list[tuple[str, str]]:
             if name != choice.card and clip.clip_id in values and name in score.results.metrics]  # fmt: skip
     metrics = score.results.metrics
     held.sort(key=lambda each: (not metrics[each[0]].ranks, each[0]))
-    return [(metrics[name].title, words.number(value)) for name, value in held[:_MOST_VALUES]]
+    return [(metrics[name].title, says.number(value)) for name, value in held[:_MOST_VALUES]]
 
 
 def _films(folders: Folders, clip_ids: Sequence[str]) -> dict[str, Path]:

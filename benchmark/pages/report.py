@@ -11,7 +11,7 @@ import jinja2
 
 from csg405.benchmark.controls import BY_NAME
 from csg405.benchmark.pages import charts, clips, says
-from csg405.benchmark.pages.scores import REPORT, Comparison, Metric, Results, Score
+from csg405.benchmark.pages.scores import REPORT, Comparison, Copy, Metric, Results, Score
 from csg405.benchmark.scoring.results import CHANCE
 from csg405.benchmark.statistics.comparisons import ALPHA
 from csg405.benchmark.submission.findings import RULES
@@ -112,7 +112,7 @@ def _page(score: Score) -> dict[str, object]:
         "comparisons": [
             (results.metrics[name], held) for name in results.ranking if (held := verdicts(results, name))
         ],
-        "copies": [(row, RULES[row.rule].says if row.rule in RULES else row.rule) for row in results.trust.copies],
+        "findings": _findings(results),
         "alpha": ALPHA,
         "skeleton": gallery.skeleton(),
         "threshold": SEEN,
@@ -192,14 +192,23 @@ def _title(results: Results, name: str) -> str:
     return results.metrics[name].title if name in results.metrics else words.label(name)
 
 
+def _findings(results: Results) -> list[tuple[str, list[Copy]]]:
+    """What the copy test found, by rule: what is wrong, and where."""
+    held: dict[str, list[Copy]] = {}
+    for row in results.trust.copies:
+        held.setdefault(row.rule, []).append(row)
+    return [(RULES[rule].says if rule in RULES else words.label(rule), rows) for rule, rows in held.items()]
+
+
 def _by_group(results: Results, name: str) -> charts.Rows | None:
     worst = results.worst_groups.get(name, {})
     rows: list[charts.Value] = []
     for by in dict.fromkeys(group.by for group in results.groups):
+        members = [group for group in results.groups if group.by == by]
+        if len(members) < 2:
+            continue
         rows.append(charts.Value(name=words.label(by), kind="head"))
-        for group in results.groups:
-            if group.by != by:
-                continue
+        for group in members:
             is_worst = by in worst and worst[by].group == group.group and worst[by].groups > 1
             clips_of = f"{group.clips} clip{'' if group.clips == 1 else 's'}"
             rows.append(
@@ -212,7 +221,7 @@ def _by_group(results: Results, name: str) -> charts.Rows | None:
 def _worst(results: Results) -> list[tuple[str, str, str, str, str]]:
     """By metric and division with several groups: title, division, group, its value, the value of all clips."""
     return [
-        (results.metrics[name].title, words.label(by), worst.group, words.number(worst.value),
+        (results.metrics[name].title, words.label(by), worst.group, says.number(worst.value),
          says.number(results.metrics[name].value))
         for name, divisions in results.worst_groups.items() if name in results.metrics
         for by, worst in divisions.items() if worst.groups > 1

@@ -18,17 +18,21 @@ TRACKS = {"A": "audio to skeleton", "B": "given skeleton to video", "C": "audio 
 
 _LEAST_PER_CENT = -999
 
+_ROUNDING = 1e-9
+
 _NO_UNITS = ("1", "0-1", "kappa", "AUC")
 
 
 def number(value: float | None) -> str:
-    """A value; a dash where there is none."""
-    return "\N{EN DASH}" if value is None else words.number(value)
+    """A value; a dash where there is none, and 0 for what a sum's rounding leaves."""
+    if value is None:
+        return "\N{EN DASH}"
+    return words.number(0.0 if abs(value) < _ROUNDING else value)
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
     """Of 95 per cent; empty where there is none."""
-    return "" if bounds is None else f"{words.number(bounds[0])} to {words.number(bounds[1])}"
+    return "" if bounds is None else f"{number(bounds[0])} to {number(bounds[1])}"
 
 
 def per_cent(value: float | None) -> str:
@@ -50,10 +54,10 @@ def against_truth(metric: Metric) -> str:
     short = metric.shortfall(metric.value)
     if metric.tied_with_truth is None or short is None or metric.floor is None:
         return "not compared with the truth"
-    floor = words.number(metric.floor)
+    floor = number(metric.floor)
     if metric.tied_with_truth:
-        return f"tied with the truth: within {floor}, by which halves of the truth differ"
-    return f"short of the truth by {words.number(short)}; halves of the truth differ by {floor}"
+        return "as good as the truth" if short == 0 else f"tied with the truth: {number(short)} from it, floor {floor}"
+    return f"short of the truth by {number(short)}, floor {floor}"
 
 
 def missing(metric: Metric) -> str:

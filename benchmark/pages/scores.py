@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -237,10 +238,11 @@ class Score:
             raise UserError(
                 f"{path}: cannot be read ({words}); copy it again, or score the submission again"
             ) from error
-        missing = [name for name in _KEYS if name not in table.column_names]
-        if missing:
-            raise UserError(f"{path}: no column {missing[0]}; it must have clip_id, speaker and one for each card")
-        return {name: table[name].to_pylist() for name in table.column_names}
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+        for name in _KEYS:
+            if not all(isinstance(value, str) for value in columns.get(name, [None])):
+                raise UserError(f"{path}: column {name} is missing, or not of names; score the submission again")
+        return columns
 
 
 def read_results(path: Path) -> Results:
@@ -275,4 +277,4 @@ def _first(error: ValueError) -> str:
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, float) and value == value
+    return isinstance(value, float) and math.isfinite(value)
