@@ -1,10 +1,21 @@
 """Metric cards: what a metric claims of itself, put to the test on the truth of a split.
 
-Eight perturbations of the truth at five levels each (`csg405.benchmark.perturb`) are scored like systems. A metric
-*answers to* a perturbation when its shortfall from the best value rises with the level: Spearman's correlation of at
-least `LEAST_RHO`, and a rise beyond the floor. It *ignores* one when no level takes it further than the floor. And no
-control may come out better than the truth by more than the floor. A metric that fails any of its claims is shown, and
-cannot rank. Where no floor can be told, `LEAST_PART` of the distance from chance to the truth takes its place.
+Eight perturbations of the truth at five levels each (`csg405.benchmark.perturb`) are scored like systems. Three rules:
+
+- A metric *answers to* a perturbation when its shortfall from the best value rises with the level: Spearman's
+  correlation of level and shortfall, the truth being level 0, is at least `LEAST_RHO`, and the gross level lies further
+  from the best value than what is *allowed*.
+- It *ignores* one when no level takes its value further from the truth's than what is allowed.
+- No control may come out better than the truth by more than the floor. Only a metric that is better the higher or
+  the lower it is can fail this.
+
+The *floor* is how far apart values of the same truth lie (`csg405.benchmark.scoring.values.Book.floors`). *Allowed* is
+the floor, or `LEAST_PART` of the way from the truth to chance where that is more: a metric that is taken against the
+clip's own truth has a floor of 0 (the coverage of the truth by itself is exactly 1), and would be held to the last bit
+otherwise. For a metric of which nothing is better (direction `none`) there is no such way, and it must stay to the bit.
+
+A metric that fails any of its claims is shown, and cannot rank. `docs/metrics.md` shows the cards as measured on the
+synthetic world (`csg405.benchmark.cards_page`).
 """
 
 from __future__ import annotations
@@ -27,10 +38,32 @@ if TYPE_CHECKING:
     from csg405.engine import Engine
 
 LEAST_RHO = 0.9
+"""Of six levels with the truth's, two neighbours may be in the wrong order (0.94), not more (0.89)."""
 
 LEAST_PART = 0.05
+"""Of the way from the truth to chance: what counts as no change in any case."""
 
 _DIGITS = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of the claim to answer to a perturbation."""
+
+    rho: float
+    """Spearman's correlation of level and shortfall."""
+    shortfall: float | None
+    """At the gross level."""
+    held: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stay:
+    """What became of the claim to ignore a perturbation."""
+
+    change: float | None
+    """The largest change from the truth's value over the levels; None where a value is missing."""
+    held: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,30 +72,42 @@ class Examined:
 
     name: str
     title: str
+    unit: str
+    direction: str
     ranks: bool
-    floor: float | None
+    """Whether it may rank where it passes."""
     truth: float | None
-    answers: dict[str, tuple[float, bool]]
-    """By perturbation: Spearman's rho, and whether the claim holds."""
-    ignores: dict[str, tuple[float, bool]]
-    """By perturbation: the largest change, and whether the claim holds."""
+    chance: float | None
+    """The value of the best control that knows nothing of the speech."""
+    floor: float | None
+    """How far apart values of the same truth lie."""
+    allowed: float
+    """What counts as no change."""
+    answers: dict[str, Answer]
+    ignores: dict[str, Stay]
     beyond: tuple[str, ...]
     """Controls that are better than the truth by more than the floor."""
+    controls: dict[str, float | None]
+    """Values by control."""
     curves: dict[str, tuple[float | None, ...]]
     """Values by perturbation, from the lowest level to the highest."""
 
     @property
     def passed(self) -> bool:
         """Whether all claims hold."""
-        return all(held for _, held in [*self.answers.values(), *self.ignores.values()]) and not self.beyond
+        return all(claim.held for claim in [*self.answers.values(), *self.ignores.values()]) and not self.beyond
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, and whether it passed."""
+        return dataclasses.asdict(self) | {"passed": self.passed}
 
     def words(self) -> tuple[str, str, str]:
         """The claims in words: what it answers to, what it ignores, which controls are beyond the truth."""
         answers = ", ".join(
-            f"{name} {rho:+.2f}{'' if held else ' FAILS'}" for name, (rho, held) in self.answers.items()
+            f"{name} {claim.rho:+.2f}{'' if claim.held else ' FAILS'}" for name, claim in self.answers.items()
         )
         ignores = ", ".join(
-            f"{name}{'' if held else f' FAILS ({change:.3g})'}" for name, (change, held) in self.ignores.items()
+            f"{name}{'' if claim.held else f' FAILS ({claim.change})'}" for name, claim in self.ignores.items()
         )
         return answers, ignores, ", ".join(self.beyond)
 
@@ -111,54 +156,68 @@ def examined(
     from csg405.benchmark.scoring.values import shortfall
 
     truth = controls["truth"].get(card.name)
-    worst = shortfall(card, chance, truth)
-    allowed = max(floor or 0.0, LEAST_PART * (worst or 0.0) if floor is None else 0.0)
+    allowed = max(floor or 0.0, LEAST_PART * _way(card, truth, chance))
     curves: dict[str, tuple[float | None, ...]] = {
         kind: tuple(perturbed[f"{kind}.{level}"].get(card.name) for level in range(len(levels)))
         for kind, levels in LEVELS.items()
     }
-
-    def short(value: float | None) -> float:
-        found = shortfall(card, value, truth)
-        return np.nan if found is None else found
-
-    shortfalls = {kind: [short(value) for value in curve] for kind, curve in curves.items()}
-    beyond = [] if card.direction not in ("higher", "lower") or truth is None else [
-        name for name, values in controls.items()
-        if (value := values.get(card.name)) is not None
-        and (value - truth if card.direction == "higher" else truth - value) > allowed
-    ]  # fmt: skip
+    shortfalls = {kind: [shortfall(card, value, truth) for value in curve] for kind, curve in curves.items()}
+    own = shortfall(card, truth, truth)
     return Examined(
-        name=card.name, title=card.title, ranks=card.ranks, floor=floor, truth=truth,
-        answers={kind: _answer(shortfalls[kind], allowed) for kind in card.answers},
-        ignores={kind: _change(curves[kind], truth, allowed) for kind in card.ignores},
-        beyond=tuple(beyond), curves=curves,
+        name=card.name, title=card.title, unit=card.unit, direction=card.direction, ranks=card.ranks,
+        truth=truth, chance=chance, floor=floor, allowed=allowed,
+        answers={kind: _answer([own, *shortfalls[kind]], allowed) for kind in card.answers},
+        ignores={kind: _stay(curves[kind], truth, allowed) for kind in card.ignores},
+        beyond=_beyond(card, controls, truth, floor=allowed if floor is None else floor),
+        controls={name: values.get(card.name) for name, values in controls.items()}, curves=curves,
     )  # fmt: skip
 
 
-def _answer(shortfalls: Sequence[float], allowed: float) -> tuple[float, bool]:
-    """Spearman's rho of the shortfall with the level, the truth itself being level 0; and whether that is an answer."""
-    rising = [0.0, *shortfalls]
-    if np.isnan(rising).any() or np.ptp(rising) == 0:
-        return 0.0, False
-    rho = float(stats.spearmanr(np.arange(len(rising)), rising).statistic)
-    return round(rho, _DIGITS), rho >= LEAST_RHO and shortfalls[-1] > allowed
+def _way(card: Card, truth: float | None, chance: float | None) -> float:
+    """From the truth to chance; 0 where there is none, or where neither is better than the other."""
+    return 0.0 if truth is None or chance is None or card.direction == "none" else abs(truth - chance)
 
 
-def _change(curve: Sequence[float | None], truth: float | None, allowed: float) -> tuple[float, bool]:
-    """The largest change from the truth, and whether it is none."""
-    if truth is None or any(value is None for value in curve):
-        return 0.0, truth is None
-    change = max(abs(value - truth) for value in curve if value is not None)
-    return float(f"{change:.{_DIGITS}g}"), change <= allowed
+def _beyond(card: Card, controls: Mapping[str, Values], truth: float | None, *, floor: float) -> tuple[str, ...]:
+    """Controls that are better than the truth by more than the floor."""
+    sign = {"higher": 1, "lower": -1}.get(card.direction)
+    if sign is None or truth is None:
+        return ()
+    held = {name: values.get(card.name) for name, values in controls.items()}
+    return tuple(name for name, value in held.items() if value is not None and sign * (value - truth) > floor)
+
+
+def _answer(shortfalls: Sequence[float | None], allowed: float) -> Answer:
+    """Whether shortfalls, of which the first is the truth's own, rise with the level and far enough."""
+    found = [value for value in shortfalls if value is not None]
+    if len(found) < len(shortfalls) or np.ptp(found) == 0:
+        return Answer(rho=0.0, shortfall=shortfalls[-1], held=False)
+    rho = float(stats.spearmanr(np.arange(len(found)), found).statistic)
+    return Answer(rho=round(rho, _DIGITS), shortfall=found[-1], held=rho >= LEAST_RHO and found[-1] > allowed)
+
+
+def _stay(curve: Sequence[float | None], truth: float | None, allowed: float) -> Stay:
+    """Whether no value is further from the truth's than what is allowed."""
+    changes = [abs(value - truth) for value in curve if value is not None and truth is not None]
+    if len(changes) < len(curve):
+        return Stay(change=None, held=False)
+    return Stay(change=max(changes), held=max(changes) <= allowed)
 
 
 def write(place: Place, found: Sequence[Examined]) -> Path:
     """Keep what became of the cards beside the kit's scores; it decides what ranks from then on."""
-    path = _path(place)
-    facts = {"digests": place.digests, "cards": [dataclasses.asdict(card) | {"passed": card.passed} for card in found]}
-    write_text(path, json.dumps(facts, indent=1) + "\n")
-    return path
+    made = place.folders.work / "truth.json"
+    facts = {
+        "digests": place.digests,
+        "split": place.split,
+        "clips": len(place.entries),
+        "speakers": len(set(place.cluster_of.values())),
+        "kit": place.kit.facts,
+        "synthetic": json.loads(made.read_text(encoding="utf-8")) if made.is_file() else None,
+        "cards": [card.as_json() for card in found],
+    }
+    write_text(_path(place), json.dumps(facts, indent=1) + "\n")
+    return _path(place)
 
 
 def passed(place: Place) -> dict[str, bool]:

@@ -109,6 +109,8 @@ class Seen:
     """[n, 133, 2] in the released picture; as many frames as the clip has."""
     kit: Any = None
     """`csg405.benchmark.kit.Kit`, where there is one: networks and normalisers that were trained before."""
+    known: Mapping[str, FloatArray] | None = None
+    """Its features, where they were taken together with those of other motions: see `Kit.together`."""
 
     def __post_init__(self) -> None:
         if self.keypoints_px.shape != self.clip.keypoints_px.shape:
@@ -140,6 +142,8 @@ class Seen:
     @functools.cached_property
     def features(self) -> dict[str, FloatArray]:
         """By part (`all`, `body`, `hands`, `face`): [windows, 32] from the kit's autoencoders; none without a kit."""
+        if self.known is not None:
+            return dict(self.known)
         return {} if self.kit is None else dict(self.kit.features(self))
 
 

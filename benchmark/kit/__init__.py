@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ class Kit:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of all its files."""
-        held = hashlib.sha256()
+        """Of all its files, and of which encoder is used: another one gives other values."""
+        held = hashlib.sha256(f"encoder {self.encoder}".encode())
         for name in FILES:
             held.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
         return held.hexdigest()
@@ -105,8 +106,25 @@ class Kit:
 
     def features(self, seen: Seen) -> dict[str, FloatArray]:
         """Features of a motion by part: [windows, 32] each, of unit deviation over the training split."""
-        numbers = self.normaliser(seen)
-        return {part: self._features(part, windows(numbers_of(numbers, points))) for part, points in POINTS.items()}
+        return self.features_of([seen])[0]
+
+    def features_of(self, seens: Sequence[Seen]) -> list[dict[str, FloatArray]]:
+        """The features of several motions."""
+        numbers = [self.normaliser(seen) for seen in seens]
+        found: list[dict[str, FloatArray]] = [{} for _ in seens]
+        for part, points in POINTS.items():
+            cut = [windows(numbers_of(held, points)) for held in numbers]
+            ends = np.cumsum([len(pieces) for pieces in cut])[:-1]
+            for features, own in zip(found, np.split(self._features(part, np.concatenate(cut)), ends), strict=True):
+                features[part] = own
+        return found
+
+    def together(self, seens: Sequence[Seen]) -> list[Seen]:
+        """The same motions with their features, which are taken at once: that costs half."""
+        return [
+            dataclasses.replace(seen, known=features)
+            for seen, features in zip(seens, self.features_of(seens), strict=True)
+        ]
 
     def directions(self, seen: Seen) -> tuple[FloatArray, FloatArray]:
         """Directions of the frames of a motion and of its clip's sound: [n, 32] each."""

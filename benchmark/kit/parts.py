@@ -1,8 +1,8 @@
 """What the kit's encoders see of a motion: numbers per frame, part by part, and windows of them.
 
 Body points lie about the clip's neck, the hands about their wrists and the face about the tip of the nose, all in
-shoulder widths, so a part tells of its own shape and motion. A number whose point the release does not see is left at
-the mean of the training split, for the truth as for every system.
+shoulder widths, so a part tells of its own shape and motion. A number whose point the release does not see, or that
+lies about a point which it does not see, is left at the mean of the training split, for the truth as for every system.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Seen
+from csg405.benchmark.clip import Bools, Seen
 from csg405.schema import FloatArray
 
 WINDOW = 50
@@ -53,7 +53,7 @@ class Normaliser:
     def __call__(self, seen: Seen) -> FloatArray:
         """Numbers of all points: [n, 133, 2], 0 where the release sees nothing."""
         apart = (rooted(seen) - self.mean) / self.deviation
-        apart[~seen.shown] = 0
+        apart[~counted(seen)] = 0
         return np.asarray(apart, np.float32)
 
 
@@ -69,6 +69,15 @@ def rooted(seen: Seen) -> FloatArray:
     points[:, kp.RIGHT_HAND] -= seen.points[:, kp.RIGHT_HAND.start, None]
     points[:, kp.FACE] -= seen.points[:, kp.NOSE_TIP, None]
     return points
+
+
+def counted(seen: Seen) -> Bools:
+    """[n, 133] whether a point is shown, and that about which it lies in `rooted`."""
+    shown = seen.shown.copy()
+    shown[:, kp.LEFT_HAND] &= seen.shown[:, kp.LEFT_HAND.start, None]
+    shown[:, kp.RIGHT_HAND] &= seen.shown[:, kp.RIGHT_HAND.start, None]
+    shown[:, kp.FACE] &= seen.shown[:, kp.NOSE_TIP, None]
+    return shown
 
 
 def windows(numbers: FloatArray, *, frames: int = WINDOW, stride: int = STRIDE) -> FloatArray:

@@ -25,7 +25,7 @@ from csg405.benchmark.kit import FORMAT
 from csg405.benchmark.kit.bank import CLIPS, Bank
 from csg405.benchmark.kit.hearing import NUMBERS, heard
 from csg405.benchmark.kit.networks import Autoencoder, TwoTower
-from csg405.benchmark.kit.parts import GESTURE, POINTS, WINDOW, Normaliser, numbers_of, rooted, windows
+from csg405.benchmark.kit.parts import GESTURE, POINTS, WINDOW, Normaliser, counted, numbers_of, rooted, windows
 from csg405.benchmark.kit.settings import KitSettings
 from csg405.benchmark.metrics.ba_kappa import threshold
 from csg405.benchmark.release import ReleaseReader, clip_digest, digest_of
@@ -37,6 +37,9 @@ from csg405.table import replace_atomically, write_text
 log = logging.getLogger(__name__)
 
 _SAY_EVERY = 200
+
+_LEAST_RISING = 20
+"""Steps from which on the learning rate rises before it falls; with fewer it begins at its highest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,20 +115,20 @@ def _sample(reader: ReleaseReader, settings: KitSettings) -> tuple[list[Clip], d
 
 def _normaliser(clips: list[Clip]) -> tuple[Normaliser, FloatArray]:
     """Of what is seen, and the mean pose."""
-    total, square, count, pose = (np.zeros((133, size)) for size in (2, 2, 1, 2))
+    total, square, count, pose, frames = (np.zeros((133, size)) for size in (2, 2, 1, 2, 1))
     for clip in clips:
         seen = truth_of(clip)
-        shown = seen.shown[..., None]
-        points = np.where(shown, rooted(seen).astype(np.float64), 0)
-        total, square, count = total + points.sum(0), square + (points**2).sum(0), count + shown.sum(0)
-        pose = pose + np.where(shown, seen.points.astype(np.float64), 0).sum(0)
+        known, shown = counted(seen)[..., None], seen.shown[..., None]
+        points = np.where(known, rooted(seen).astype(np.float64), 0)
+        total, square, count = total + points.sum(0), square + (points**2).sum(0), count + known.sum(0)
+        pose, frames = pose + np.where(shown, seen.points.astype(np.float64), 0).sum(0), frames + shown.sum(0)
     count = np.maximum(count, 1)
     mean = total / count
     deviation = np.sqrt(np.maximum(square / count - mean**2, 0))
     normaliser = Normaliser(
         np.asarray(mean, np.float32), np.asarray(np.maximum(deviation, Normaliser.LEAST), np.float32)
     )
-    return normaliser, np.asarray(pose / count, np.float32)
+    return normaliser, np.asarray(pose / np.maximum(frames, 1), np.float32)
 
 
 def _heard(clip: Clip, normaliser: Normaliser) -> _Heard:
@@ -188,7 +191,8 @@ def _seeded(name: str, settings: KitSettings, encoder: int) -> np.random.Generat
 def _fit(name: str, network: nn.Module, loss_of: Any, *, steps: int, rate: float) -> float:
     """Train a network; returns the mean loss of the last tenth."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=min(0.1, 2 / steps))
+    rising = 2 / steps if steps >= _LEAST_RISING else 0.0
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=rising)
     started, last = time.monotonic(), []
     network.train()
     for step in range(steps):

@@ -134,6 +134,8 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
         true_beats[place[cluster_of[key.clip_id]]] += row["beats"][0]
 
     def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
+        if not names:
+            return _values(np.zeros(len(_SUMS) + len(LAGS_S)), 0.0)
         total = held[[pick.system for pick in picks], [place[pick.cluster] for pick in picks]].sum(axis=0)
         wanted = len(common) * float(true_beats[[place[name] for name in clusters]].sum())
         return _values(total, wanted)
@@ -147,11 +149,23 @@ def _values(total: npt.NDArray[np.float64], wanted: float) -> Values:
         return {"ba_kappa": None, "beats": None, "beat_lag": None}
     if not beats:
         return {"ba_kappa": 0.0, "beats": 0.0, "beat_lag": None}
+    above_chance = 1 - chance / beats
     return {
-        "ba_kappa": (agreed - chance) / (max(beats, wanted) * (1 - chance / beats)),
+        "ba_kappa": (agreed - chance) / (max(beats, wanted) * above_chance) if above_chance > 0 else 0.0,
         "beats": beats / wanted,
         "beat_lag": float(LAGS_S[int(np.argmax(total[len(_SUMS) :]))]),
     }
+
+
+def curve(rows: Rows) -> dict[str, list[float]]:
+    """How well beats and syllables agree when the motion comes earlier or later, -0.48 to 0.48 s: S by lag.
+
+    Returns:
+        `x` in s, and `y`, empty without beats.
+    """
+    beats = sum(float(row["beats"][0]) for row in rows.values())
+    total = np.sum([row["curve"] for row in rows.values()], axis=0) if beats else np.zeros(0)
+    return {"x": LAGS_S.tolist(), "y": (total / max(beats, 1.0)).tolist()}
 
 
 def beats_s(seen: Seen) -> Times:
@@ -178,15 +192,14 @@ def threshold(truth: Iterable[Seen]) -> float:
 
 def stops(seen: Seen) -> Iterator[tuple[Times, npt.NDArray[np.bool_]]]:
     """Of each wrist that is seen, how fast it slows down, shoulder widths/s^2, and in which frames it is shown."""
-    if len(seen) < _LEAST_FRAMES:
+    wrists = [wrist for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST) if seen.shown[:, wrist].sum() >= _LEAST_FRAMES]
+    if not wrists:
         return
-    filter_ = _low_pass(seen.fps)
-    for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST):
-        shown = seen.shown[:, wrist]
-        if shown.sum() >= _LEAST_FRAMES:
-            path = _filled(seen.points[:, wrist].astype(np.float64), shown)
-            velocity = np.gradient(signal.sosfiltfilt(filter_, path, axis=0), axis=0) * seen.fps
-            yield -np.gradient(np.linalg.norm(velocity, axis=-1)) * seen.fps, shown
+    paths = np.stack([_filled(seen.points[:, wrist].astype(np.float64), seen.shown[:, wrist]) for wrist in wrists])
+    velocity = np.gradient(signal.sosfiltfilt(_low_pass(seen.fps), paths, axis=1), axis=1) * seen.fps
+    slowing = -np.gradient(np.linalg.norm(velocity, axis=-1), axis=-1) * seen.fps
+    for number, wrist in enumerate(wrists):
+        yield slowing[number], seen.shown[:, wrist]
 
 
 @functools.cache

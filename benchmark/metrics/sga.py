@@ -5,7 +5,8 @@ sound a direction; a window of 4 s scores the mean over its frames of their inne
 
     sga_auc      the part of `MISMATCHES` other sounds that score lower than its own (ties half): 0.5 is chance
     sga_r1       whether its own sound scores highest among `CANDIDATES`: 1/32 is chance
-    sga_offset   whether, among offsets of -1 to 1 s of its own sound, the best lies within 5 frames of 0
+    sga_offset   whether, among offsets of -1 to 1 s of its own sound, the best lies within 5 frames of 0; where the
+                 clip ends before, the mean is over the frames that have both: 11/51 is chance
 
 and the metric is the mean over windows of a clip, and over clips. Other sounds are windows of other clips of the same
 speaker where they have `LEAST_OTHERS` or more of them, else of anybody; `sga_same_speaker` says of how many windows
@@ -74,7 +75,7 @@ def values_by_clip(rows: Rows, truth: Rows) -> dict[str, Values]:
     seeds = sorted({key.seed for key in rows})
     held: dict[str, list[npt.NDArray[np.float64]]] = {}
     for seed in seeds:
-        of_seed = {key: row for key, row in rows.items() if key.seed == seed and row}
+        of_seed = {key: rows[key] for key in sorted(rows) if key.seed == seed and rows[key]}
         for clip_id, found in _of_seed(of_seed):
             held.setdefault(clip_id, []).append(found)
     names = [card.name for card in CARDS]
@@ -96,13 +97,13 @@ def _of_seed(rows: Rows) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
         others = mine if same else [other for other in everybody if other != key]
         if not len(motions) or not others:
             continue
-        pool = np.concatenate([sounds[other] for other in others])
+        pool = [window for other in others for window in sounds[other]]
         rng = np.random.default_rng([_SEED, *hashlib.sha256(key.clip_id.encode()).digest()[:8]])
         found = []
         for number, motion in enumerate(motions):
-            picked = pool[rng.choice(len(pool), size=MISMATCHES, replace=len(pool) < MISMATCHES)]
+            drawn = rng.choice(len(pool), size=MISMATCHES, replace=len(pool) < MISMATCHES)
             own = _score(motion, sounds[key][number])
-            against = np.einsum("td,ctd->c", motion, picked) / WINDOW
+            against = np.array([_score(motion, pool[place]) for place in drawn])
             lower = float(np.mean((against < own) + 0.5 * (against == own)))
             first = float(own > against[: CANDIDATES - 1].max())
             found.append([lower, first, _near(row, number * STRIDE), float(same)])
@@ -110,16 +111,21 @@ def _of_seed(rows: Rows) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
 
 
 def _near(row: Row, start: int) -> float:
-    """Whether the best offset of a window's own sound is near 0; 0 where the sound is the same everywhere."""
+    """Whether the best offset of a window's own sound is near 0; 0 where several are best."""
     motion = np.asarray(row["motion"][start : start + WINDOW], np.float32)
-    offsets = [shift for shift in range(-_FARTHEST, _FARTHEST + 1)
-               if start + shift >= 0 and start + shift + WINDOW <= len(row["sound"])]  # fmt: skip
-    scores = [_score(motion, np.asarray(row["sound"][start + s : start + s + WINDOW], np.float32)) for s in offsets]
+    sound = np.asarray(row["sound"], np.float32)
+    offsets = range(-_FARTHEST, _FARTHEST + 1)
+    scores = []
+    for shift in offsets:
+        first, last = max(0, start + shift), min(len(sound), start + shift + WINDOW)
+        there = motion[first - start - shift : last - start - shift]
+        scores.append(float((there * sound[first:last]).sum() / (last - first)))
     best = np.flatnonzero(np.array(scores) == max(scores))
     return float(len(best) == 1 and abs(offsets[int(best[0])]) <= NEAR)
 
 
 def _score(motion: FloatArray, sound: FloatArray) -> float:
+    """Summed in the same order for every sound, so that equal ones tie."""
     return float((motion * sound).sum() / WINDOW)
 
 

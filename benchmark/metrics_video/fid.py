@@ -17,12 +17,18 @@ GANs (ICLR 2018).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from csg405.benchmark.metric import Card, Row, Rows, Values
-from csg405.benchmark.metrics_video._sets import frechet_of, mmd_of
+from csg405.benchmark.metrics._features import Pooled
+from csg405.benchmark.metrics_video._sets import frechet_of, mmd_of, mmd_pooled
 from csg405.benchmark.preprocess import planes, resize
 from csg405.benchmark.video import SeenVideo, batches
+
+OF_SETS = True
+"""Whether other clips may stand on the other side: then the floor is one half of the truth against the other."""
 
 CARDS = (
     Card(
@@ -63,3 +69,9 @@ def measure(seen: SeenVideo) -> Row:
 def compute(rows: Rows, truth: Rows) -> Values:
     """Both distances."""
     return {"fid": frechet_of(rows, truth, name=_NAME), "kid": mmd_of(rows, truth, name=_NAME)}
+
+
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
+    """The kernel's distance for any union of clusters: see `csg405.benchmark.metrics._features.Pooled`."""
+    del only
+    return mmd_pooled(systems, truth, card="kid", name=_NAME, cluster_of=cluster_of)

@@ -22,6 +22,9 @@ from csg405.benchmark.metrics_video._sets import frechet_of
 from csg405.benchmark.preprocess import resize, signed
 from csg405.benchmark.video import SeenVideo
 
+OF_SETS = True
+"""Whether other clips may stand on the other side: then the floor is one half of the truth against the other."""
+
 CARDS = (
     Card(
         name="fvd", title="Fréchet video distance (I3D, legacy)", unit="1", direction="lower", track="video",

@@ -15,17 +15,22 @@ Assran et al., V-JEPA 2 (arXiv 2506.09985).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from csg405.benchmark.metric import Card, Row, Rows, Values
-from csg405.benchmark.metrics_video._sets import mmd_of
+from csg405.benchmark.metrics._features import Pooled
+from csg405.benchmark.metrics_video._sets import mmd_of, mmd_pooled
 from csg405.benchmark.preprocess import Pictures, normalise, resize
 from csg405.benchmark.video import WINDOW, SeenVideo
 from csg405.benchmark.video_networks import one_thread
 from csg405.errors import UserError
 from csg405.schema import FloatArray
+
+OF_SETS = True
+"""Whether other clips may stand on the other side: then the floor is one half of the truth against the other."""
 
 CARDS = (
     Card(
@@ -74,3 +79,9 @@ def feature(model: Any, window: Pictures) -> FloatArray:
 def compute(rows: Rows, truth: Rows) -> Values:
     """The distance."""
     return {"vjepa_mmd": mmd_of(rows, truth, name=_NAME)}
+
+
+def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
+    """The kernel's distance for any union of clusters: see `csg405.benchmark.metrics._features.Pooled`."""
+    del only
+    return mmd_pooled(systems, truth, card="vjepa_mmd", name=_NAME, cluster_of=cluster_of)

@@ -19,7 +19,7 @@ _NAMES, _VALUES, _ROW, _TOP, _BOTTOM = 118, 62, 19, 6, 24
 _CURVE_HEIGHT, _LEFT, _RIGHT = 190, 46, 10
 
 _BEYOND = 0.35
-"""How far the axis goes beyond what is to be seen on it, as a part of its length: controls farther off are at its end."""
+"""How far the axis goes beyond what must be seen on it, as a part of its length: what is farther off is at its end."""
 
 Kind = Literal["own", "truth", "chance", "worst", "plain", "head"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -72,7 +73,7 @@ def choose(score: Score, *, most: int) -> Choice | None:
         metric, values = score.results.metrics[name], score.clip_values.get(name, {})
         if len(values) < 2 or metric.direction == "none":
             continue
-        order = sorted(values, key=lambda clip_id: (_badness(metric, values[clip_id]), clip_id))
+        order = sorted(values, key=lambda clip_id: (_badness(metric, values[clip_id]), _hash(clip_id)))
         half = min(most, len(order)) // 2
         return Choice(name, worst=order[::-1][:half], best=order[:half])
     return None
@@ -82,6 +83,11 @@ def _cards(score: Score) -> list[str]:
     metrics = score.results.metrics
     first = [name for name in (*FIRST, *score.results.ranking) if name in metrics]
     return list(dict.fromkeys([*first, *sorted(metrics)]))
+
+
+def _hash(clip_id: str) -> bytes:
+    """Orders equal values always the same way, and speakers mixed."""
+    return hashlib.sha256(clip_id.encode()).digest()
 
 
 def _badness(metric: Metric, value: float) -> float:

@@ -88,7 +88,11 @@ def read(folder: Path) -> Board:
     """
     leaderboard = settings.read(folder)
     home = folder / "entries"
-    names = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith(".")) if home.is_dir() else []
+    names = (
+        sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if home.is_dir()
+        else []
+    )
     held: dict[str, Score] = {}
     apart: dict[str, tuple[Score, str]] = {}
     for name in names:
@@ -244,7 +248,7 @@ def add(folder: Path, *, score_folder: Path, name: str | None = None) -> Path:
     why = _what_differs(score.results, leaderboard)
     if why:
         raise UserError(
-            f"{score_folder}: score id {score.results.score_id}, and the leaderboard's is {leaderboard.wanted} ({why}); "
+            f"{score_folder}: score id {score.results.score_id}, and the leaderboard's is {leaderboard.wanted}: {why}; "
             "score the submission with the leaderboard's data, kit and evaluator"
         )
     name = name or score_folder.resolve().name

@@ -94,9 +94,7 @@ def order(card: str, scores: Mapping[str, Score]) -> Order:
     draws = min(max(_LEAST_DRAWS, _DRAWS_A_PAIR * len(couples)), _MOST_DRAWS)
     tests = {(a, b): _test(card, held[a], held[b], draws=draws) for a, b in couples}
     adjusted = statistics.holm({couple: p for couple, (_, p) in tests.items() if p is not None})
-    pairs = tuple(
-        _pair(card, held, couple, test=tests[couple], p_holm=adjusted.get(couple)) for couple in couples
-    )
+    pairs = tuple(_pair(card, held, couple, test=tests[couple], p_holm=adjusted.get(couple)) for couple in couples)
     beats = {(pair.better, pair.second if pair.better == pair.first else pair.first)
              for pair in pairs if pair.better is not None}  # fmt: skip
     short = {name: found for name in names if (found := _shortfall(card, held[name])) is not None}

@@ -122,6 +122,8 @@ class Trust(_Part):
     """What was found on the submission itself."""
 
     copies: tuple[Copy, ...] = ()
+    why_not: str | None = None
+    """Why nothing was looked for."""
 
 
 class Digests(_Part):

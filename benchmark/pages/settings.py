@@ -38,9 +38,13 @@ class Leaderboard(Settings):
     benchmark: Benchmark
     split: Literal["train", "validation", "test"]
     track: Track
-    score_id: ScoreId | None = Field(None, description="that entries must have; it follows from digests, if these are given")
+    score_id: ScoreId | None = Field(
+        None, description="that entries must have; it follows from digests, if these are given"
+    )
     digests: Digests | None = None
-    ranking: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="cards; entries are sorted by the first")
+    ranking: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="cards; entries are sorted by the first"
+    )
 
     @property
     def wanted(self) -> str:
@@ -48,6 +52,9 @@ class Leaderboard(Settings):
         if self.digests is not None:
             return score_id(self.digests.model_dump())
         return self.score_id or ""
+
+
+_INSIDE: dict[str, type[Settings]] = {"benchmark": Benchmark, "digests": Digests}
 
 
 def read(folder: Path) -> Leaderboard:
@@ -76,11 +83,15 @@ def _checked(path: Path, values: dict[str, Any]) -> Leaderboard:
         # By way of JSON: only there does a strict model take a list for a tuple.
         found = Leaderboard.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {_explained(detail)}" for detail in error.errors(include_url=False))) from error
+        raise UserError(
+            "\n".join(f"{path}: {_explained(detail)}" for detail in error.errors(include_url=False))
+        ) from error
     if not found.wanted:
         raise UserError(f"{path}: which scores does it take? Give score_id, or digests with data, kit and evaluator")
     if found.score_id not in (None, found.wanted):
-        raise UserError(f"{path}: score_id {found.score_id}, and its digests give {found.wanted}; leave one of them out")
+        raise UserError(
+            f"{path}: score_id {found.score_id}, and its digests give {found.wanted}; leave one of them out"
+        )
     twice = [name for number, name in enumerate(found.ranking) if name in found.ranking[:number]]
     if twice:
         raise UserError(f"{path}: ranking: {twice[0]} twice; name each card once")
@@ -90,8 +101,8 @@ def _checked(path: Path, values: dict[str, Any]) -> Leaderboard:
 def _explained(detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        model = {"benchmark": Benchmark, "digests": Digests}.get(str(detail["loc"][0])) if len(detail["loc"]) > 1 else None
-        keys = list((model or Leaderboard).model_fields)
+        model: type[Settings] = _INSIDE.get(str(detail["loc"][0]), Leaderboard) if detail["loc"][1:] else Leaderboard
+        keys = list(model.model_fields)
         near = difflib.get_close_matches(str(detail["loc"][-1]), keys, n=1)
         return f"{key}: no such key{f'; did you mean {near[0]}?' if near else ''} Keys: {', '.join(keys)}"
     if detail["type"] == "missing":

@@ -14,12 +14,13 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from csg405 import benchmark
 from csg405.benchmark import metric
-from csg405.benchmark.clip import Seen
+from csg405.benchmark.clip import Clip, Seen
 from csg405.benchmark.controls import Context
 from csg405.benchmark.kit import Kit
 from csg405.benchmark.release import ReleaseReader
@@ -118,15 +119,21 @@ class ChunkWorker:
             system.name: {measure: {} for measure in measures} for system in self.group.systems
         }
         for clip in clips.values():
-            context = Context(self.split.kit, self.sounds.other(clip, clips))
-            for system in self.group.systems:
-                for given in system.motions(clip, context):
-                    seen = Seen(given.clip, given.keypoints_px, self.split.kit)
-                    key = metric.Key(clip.clip_id, given.seed)
-                    for measure, take in measures.items():
-                        found[system.name][measure][key] = take(seen)
+            keys, seens = self._seens(clip, Context(self.split.kit, self.sounds.other(clip, clips)))
+            for (system, key), seen in zip(keys, self.split.kit.together(seens), strict=True):
+                for measure, take in measures.items():
+                    found[system][measure][key] = take(seen)
         rows.write(part(self.folder, name), found, fingerprint=self.fingerprint(name))
         return len(clips)
+
+    def _seens(self, clip: Clip, context: Context) -> tuple[list[tuple[str, metric.Key]], list[Seen]]:
+        """All systems' motions for a clip, and whose they are."""
+        keys, seens = [], []
+        for system in self.group.systems:
+            for given in system.motions(clip, context):
+                keys.append((system.name, metric.Key(clip.clip_id, given.seed)))
+                seens.append(Seen(given.clip, given.keypoints_px, self.split.kit))
+        return keys, seens
 
     def fingerprint(self, name: str) -> str:
         """Of all that a chunk's rows follow from."""
@@ -181,28 +188,67 @@ def measure(split: Split, group: Group, folder: Path, engine: Engine, *, with_to
     Raises:
         UserError: the split has no clips, or a chunk failed.
     """
-    here = ChunkWorker(split=split, group=group, folder=folder, with_towers=with_towers)
+    make = functools.partial(ChunkWorker, split=split, group=group, folder=folder, with_towers=with_towers)
+    return by_chunks(make, folder, engine, what=group.name)
+
+
+class Chunked(Protocol):
+    """A worker that measures chunks, and says what a chunk's rows follow from."""
+
+    @property
+    def plan(self) -> Mapping[str, Chunk]:
+        """The chunks by name."""
+        ...
+
+    def fingerprint(self, name: str) -> str:
+        """Of all that a chunk's rows follow from."""
+        ...
+
+    def __call__(self, name: str) -> int:
+        """Measure a chunk and write its rows."""
+        ...
+
+
+def by_chunks(
+    make: Callable[[], Chunked],
+    folder: Path,
+    engine: Engine,
+    *,
+    what: str,
+    needs: Resources | None = None,
+    media_s: float = 0.0,
+) -> list[Path]:
+    """Measure the chunks whose rows are not there yet, and remove those of chunks that are no more.
+
+    Args:
+        make: makes a worker; picklable.
+        folder: of the rows.
+        engine: local or Ray.
+        what: is measured, for the progress bar.
+        needs: what a worker takes.
+        media_s: length of the films that a chunk reads, s.
+
+    Returns:
+        The files of the rows, in the chunks' order.
+
+    Raises:
+        UserError: the split has no clips, or a chunk failed.
+    """
+    here = make()
+    total = len(here.plan)
     stale = [name for name in here.plan if rows.fingerprint(part(folder, name)) != here.fingerprint(name)]
-    _run(engine, dataclasses.replace(here), stale, what=group.name, total=len(here.plan))
-    _clear(folder, set(here.plan))
-    return [part(folder, name) for name in here.plan]
-
-
-def _run(engine: Engine, worker: ChunkWorker, stale: Sequence[str], *, what: str, total: int) -> None:
     failed: list[str] = []
     with Progress(f"measure {what}", total=total, unit="chunks") as progress:
         progress.advance(total - len(stale))
-        for outcome in engine.map(functools.partial(_itself, worker), stale, Resources()):
+        for outcome in engine.map(make, stale, needs or Resources(), media_s=media_s):
             if outcome.error:
                 log.error("chunk %s: %s\n%s", outcome.shard, outcome.error, outcome.trace)
                 failed.append(f"chunk {outcome.shard}: {outcome.error}")
             progress.advance()
     if failed:
         raise UserError(f"{len(failed)} of {total} chunks could not be measured; the first: {failed[0]}")
-
-
-def _itself(worker: ChunkWorker) -> ChunkWorker:
-    return worker
+    _clear(folder, set(here.plan))
+    return [part(folder, name) for name in here.plan]
 
 
 def _clear(folder: Path, names: set[str]) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from csg405 import __version__
 from csg405.benchmark import metric, statistics
 from csg405.benchmark.controls import CONTROLS
 from csg405.benchmark.metric import Card, MetricModule, Values
+from csg405.benchmark.metrics import ba_kappa
 from csg405.benchmark.scoring import breakdown
 from csg405.benchmark.scoring.rows import Measured
 from csg405.benchmark.scoring.values import Book, per_cent, shortfall
@@ -24,12 +25,23 @@ from csg405.benchmark.statistics import Interval
 
 SCHEMA_VERSION = 1
 
+NOTHING = "the clips give nothing to compute it from"
+
 DIGITS = 8
 """Significant digits that values are told with."""
 
-CHANCE = tuple(control.name for control in CONTROLS if control.is_chance)
+FILM_CHANCE = ("copy_reference", "other_clip")
+"""Those among the controls of films: see `csg405.benchmark.scoring.film_systems`."""
+
+CHANCE = (*(control.name for control in CONTROLS if control.is_chance), *FILM_CHANCE)
 
 _LIBRARIES = ("librosa", "numpy", "scipy", "torch")
+
+
+def why_not(card: Card) -> str:
+    """Why a value was not computed."""
+    needs = [need for need in card.needs if need != "kit"]
+    return f"needs {', '.join(needs)}" if needs else NOTHING
 
 
 def assemble(
@@ -41,6 +53,7 @@ def assemble(
     facts: Mapping[str, Any],
     groups: Mapping[str, Mapping[str, str]],
     passed: Mapping[str, bool],
+    why: Callable[[Card], str] = why_not,
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
     """Results of one submission.
 
@@ -52,6 +65,7 @@ def assemble(
         facts: of the submission: its name, track, split and the like.
         groups: what breakdowns go by: the group of every clip.
         passed: by card, whether the metric passed its own card.
+        why: says why a value was not computed.
 
     Returns:
         The results, and the values of single clips by card.
@@ -64,13 +78,26 @@ def assemble(
         "submission": dict(facts),
         "clips": len(book.cluster_of),
         "speakers": len(set(book.cluster_of.values())),
-        "metrics": _metrics(book, measured, values, by_clip, controls, passed),
-        "controls": {name: {card: _round(value) for card, value in held.items()} for name, held in controls.items()},
-        "comparisons": _comparisons(book, measured),
+        "metrics": _metrics(book, measured, values, by_clip, controls, passed, why),
+        "controls": {name: {card: rounded(value) for card, value in held.items()} for name, held in controls.items()},
+        "comparisons": comparisons(book, measured),
         **_breakdowns(book, measured, groups),
+        "curves": _curves(book, measured),
         "environment": environment(),
     }
     return found, by_clip
+
+
+def _curves(book: Book, measured: Measured) -> dict[str, Any]:
+    """Over which lag beats and syllables agree, for the system and for the truth."""
+    module = metric.modules()["ba_kappa"]
+    if module not in book.modules:
+        return {}
+    name = metric.measure_name(module)
+    lines = {"submission": ba_kappa.curve(measured[name]), "truth": ba_kappa.curve(book.truth[name])}
+    told = {line: [rounded(y) for y in found["y"]] for line, found in lines.items() if found["y"]}
+    x = [rounded(lag) for lag in lines["truth"]["x"]]
+    return {"beat_lag": {"title": "Beats and syllables by lag", "unit": "s", "x": x, "lines": told}} if told else {}
 
 
 def score_id(digests: Mapping[str, str]) -> str:
@@ -85,6 +112,7 @@ def _metrics(
     by_clip: Mapping[str, Mapping[str, float]],
     controls: Mapping[str, Values],
     passed: Mapping[str, bool],
+    why: Callable[[Card], str],
 ) -> dict[str, Any]:
     intervals, spreads, floors = book.intervals(measured, by_clip), book.seed_spread(measured), book.floors()
     found = {}
@@ -96,14 +124,14 @@ def _metrics(
             "title": card.title, "unit": card.unit, "direction": card.direction,
             "ranks": card.ranks and passed.get(card.name, True),
             "passed_its_card": passed.get(card.name),
-            "value": _round(value), "why_not": None if value is not None else why_not(card),
-            "interval": None if interval is None else [_round(interval.low), _round(interval.high)],
-            "standard_error": None if interval is None else _round(interval.se),
-            "between_seeds": _round(spreads.get(card.name)), "clips": len(by_clip.get(card.name, {})) or None,
-            "truth": _round(truth), "chance": _round(chance), "floor": _round(floor),
-            "per_cent": _round(per_cent(card, value, truth=truth, chance=chance)),
+            "value": rounded(value), "why_not": None if value is not None else why(card),
+            "interval": None if interval is None else [rounded(interval.low), rounded(interval.high)],
+            "standard_error": None if interval is None else rounded(interval.se),
+            "between_seeds": rounded(spreads.get(card.name)), "clips": len(by_clip.get(card.name, {})) or None,
+            "truth": rounded(truth), "chance": rounded(chance), "floor": rounded(floor),
+            "per_cent": rounded(per_cent(card, value, truth=truth, chance=chance)),
             "tied_with_truth": None if short is None or floor is None else short <= floor,
-            "smallest_difference": _round(_smallest(interval)),
+            "smallest_difference": rounded(_smallest(interval)),
         }  # fmt: skip
     return found
 
@@ -111,12 +139,6 @@ def _metrics(
 def cards(modules: Sequence[MetricModule]) -> list[Card]:
     """All cards: those that rank first."""
     return sorted((card for module in modules for card in module.CARDS), key=lambda card: (not card.ranks, card.name))
-
-
-def why_not(card: Card) -> str:
-    """Why a value was not computed."""
-    needs = [need for need in card.needs if need != "kit"]
-    return f"needs {', '.join(needs)}" if needs else "the clips give nothing to compute it from"
 
 
 def best_chance(card: Card, controls: Mapping[str, Values]) -> float | None:
@@ -131,7 +153,7 @@ def _smallest(interval: Interval | None) -> float | None:
     return None if interval is None else statistics.smallest_difference(interval.se, clusters=interval.clusters)
 
 
-def _comparisons(book: Book, measured: Measured) -> list[dict[str, Any]]:
+def comparisons(book: Book, measured: Measured) -> list[dict[str, Any]]:
     """The submission against every control by the metrics that rank, their p-values adjusted together."""
     ranking = [(module, card) for module in book.modules for card in module.CARDS if card.ranks]
     found: list[dict[str, Any]] = []
@@ -149,10 +171,11 @@ def _comparisons(book: Book, measured: Measured) -> list[dict[str, Any]]:
             else:
                 interval, p = _paired(own_clips.get(card.name, {}), control_clips.get(card.name, {}), book.cluster_of)
             if interval is not None and p is not None:
-                found.append({"metric": card.name, "against": name, "difference": _round(interval.value),
-                              "interval": [_round(interval.low), _round(interval.high)], "p": _round(p)})  # fmt: skip
+                found.append({"metric": card.name, "against": name, "difference": rounded(interval.value),
+                              "interval": [rounded(interval.low), rounded(interval.high)],
+                              "p": rounded(p)})  # fmt: skip
     adjusted = statistics.holm({number: row["p"] for number, row in enumerate(found)})
-    return [row | {"p_holm": _round(adjusted[number])} for number, row in enumerate(found)]
+    return [row | {"p_holm": rounded(adjusted[number])} for number, row in enumerate(found)]
 
 
 def _paired(
@@ -170,12 +193,14 @@ def _breakdowns(book: Book, measured: Measured, groups: Mapping[str, Mapping[str
     held = breakdown.by_group(ranking, measured, book.truth, groups)
     of_sets = [module for module in ranking if any(card.name == "kgd" for card in module.CARDS)]
     return {
-        "groups": _rounded(held),
+        "groups": _all_rounded(held),
         "worst_groups": {
-            card.name: _rounded(breakdown.worst(held, card=card.name, higher_is_better=card.direction == "higher"))
+            card.name: _all_rounded(breakdown.worst(held, card=card.name, higher_is_better=card.direction == "higher"))
             for module in ranking for card in module.CARDS if card.ranks
         },
-        "over_time": _rounded([row for module in of_sets for row in breakdown.over_time(module, measured, book.truth)]),
+        "over_time": _all_rounded(
+            [row for module in of_sets for row in breakdown.over_time(module, measured, book.truth)]
+        ),
     }  # fmt: skip
 
 
@@ -185,14 +210,14 @@ def environment() -> dict[str, str]:
     return {"csg405": __version__, "python": platform.python_version(), "machine": platform.machine(), **held}
 
 
-def _rounded(value: Any) -> Any:
+def _all_rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return _round(value)
+        return rounded(value)
     if isinstance(value, dict):
-        return {key: _rounded(held) for key, held in value.items()}
-    return [_rounded(held) for held in value] if isinstance(value, list) else value
+        return {key: _all_rounded(held) for key, held in value.items()}
+    return [_all_rounded(held) for held in value] if isinstance(value, list) else value
 
 
-def _round(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """To `DIGITS` significant digits, so that a file says what it knows."""
     return None if value is None else float(f"{value:.{DIGITS}g}")

@@ -76,6 +76,10 @@ RULES: dict[str, Rule] = {
     "missing_seed": Rule("error", "a sample is missing", "give seeds 0 to inference.seeds - 1 of every clip"),
     "extra_seed": Rule("error", "more samples than inference.seeds says", "remove it, or raise inference.seeds"),
     "few_seeds": Rule("warning", "too few samples of a clip to tell how varied they are", "give 5 seeds"),
+    "counterfactual_clip": Rule("error", "a clip that gets no counterfactual sounds", "remove its folder"),
+    "counterfactual_missing": Rule(
+        "error", "some of the motions for counterfactual sounds are missing", "give all of them, or none"
+    ),
     # Arrays.
     "npz_damaged": Rule("error", "the .npz cannot be read", _SAVE),
     "missing_array": Rule("error", "the .npz lacks an array", _SAVE),

@@ -2,6 +2,7 @@
 
 submission.yaml, REPORT.md, checksums.sha256, training_ids.txt.gz, clips.json (optional)
 predictions/<clip_id>/seed<k>.npz or .mp4
+counterfactual/<clip_id>/<kind>.npz (optional: see `csg405.benchmark.submission.counterfactual`)
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ CHECKSUMS = "checksums.sha256"
 TRAINING_IDS = "training_ids.txt.gz"
 CLIPS = "clips.json"
 PREDICTIONS = "predictions"
+COUNTERFACTUAL = "counterfactual"
+COUNTERFACTUAL_KINDS = ("swapped", "silent", "slowed", "sped_up")
 
 NEEDED = (schema.FILE, REPORT, CHECKSUMS, TRAINING_IDS)
 
@@ -35,6 +38,7 @@ MOST_BYTES = {
 }
 
 _PREDICTION = re.compile(r"predictions/([^/]+)/seed(0|[1-9][0-9]{0,2})\.(npz|mp4)")
+_COUNTERFACTUAL = re.compile(rf"{COUNTERFACTUAL}/([^/]+)/({'|'.join(COUNTERFACTUAL_KINDS)})\.npz")
 _ARCHIVE = re.compile(r".*\.(zip|tar|tgz|tar\.[a-z0-9]+|gz|bz2|xz|zst|7z|rar)", re.IGNORECASE)
 
 _READ_BYTES = 1 << 20
@@ -61,6 +65,8 @@ class Layout:
     """Bytes of every plain file by its path, sorted."""
     predictions: tuple[File, ...]
     """Sorted by clip and seed."""
+    counterfactual: tuple[tuple[File, str], ...]
+    """Motions for counterfactual sounds with their kinds, sorted by path."""
     findings: tuple[Finding, ...]
 
 
@@ -79,11 +85,12 @@ def look(folder: Path) -> Layout:
             break
     sizes = dict(sorted(sizes.items()))
     predictions = [file for path in sizes if (file := prediction(path)) is not None]
-    known = {file.path for file in predictions}
+    counterfactual = tuple(named for path in sizes if (named := counterfactual_motion(path)) is not None)
+    known = {*(file.path for file in predictions), *(file.path for file, _ in counterfactual)}
     findings += _misplaced(sizes, known)
     findings += _missing(sizes)
     return Layout(
-        folder=folder, sizes=sizes, findings=tuple(findings),
+        folder=folder, sizes=sizes, findings=tuple(findings), counterfactual=counterfactual,
         predictions=tuple(sorted(predictions, key=lambda file: (file.clip, file.seed, file.kind))),
     )  # fmt: skip
 
@@ -92,6 +99,12 @@ def prediction(path: str) -> File | None:
     """The prediction that a path names; None where it names none."""
     match = _PREDICTION.fullmatch(path)
     return None if match is None else File(path=path, clip=match[1], seed=int(match[2]), kind=match[3])
+
+
+def counterfactual_motion(path: str) -> tuple[File, str] | None:
+    """The motion for a counterfactual sound that a path names, and the sound's kind; None where it names none."""
+    match = _COUNTERFACTUAL.fullmatch(path)
+    return None if match is None else (File(path=path, clip=match[1], seed=0, kind="npz"), match[2])
 
 
 def _walk(folder: Path, below: str, depth: int) -> Iterator[tuple[str, int] | Finding]:
@@ -156,7 +169,7 @@ def _misplaced(sizes: dict[str, int], predictions: set[str]) -> Iterator[Finding
         if _ARCHIVE.fullmatch(path):
             yield found("nested_archive", path, seen=f"{size} bytes, not unpacked", allowed="no archives")
         else:
-            allowed = f"{', '.join(MOST_BYTES)}, {PREDICTIONS}/<clip_id>/seed<k>.npz or .mp4"
+            allowed = f"{', '.join(MOST_BYTES)}, {PREDICTIONS}/<clip_id>/seed<k>.npz or .mp4, {COUNTERFACTUAL}/"
             yield found("unknown_file", path, seen=f"a file of {size} bytes", allowed=allowed)
 
 

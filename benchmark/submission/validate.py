@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from csg405.benchmark.submission import archive, arrays, clips, layout, limits, lists, schema, video
+from csg405.benchmark.submission import archive, arrays, clips, counterfactual, layout, limits, lists, schema, video
 from csg405.benchmark.submission.clips import ClipList, Wanted
 from csg405.benchmark.submission.findings import Finding, errors, found
 from csg405.benchmark.submission.layout import File, Layout
@@ -103,6 +103,7 @@ class _Check:
         fitting = [file for file in self._of_track() if file.clip in self.wanted]
         self.findings += self._clips_and_seeds(fitting)
         self._predictions(fitting)
+        self._counterfactual()
         self._lists()
         return Report(submission=self.submission, predictions=tuple(fitting), findings=tuple(self.findings))
 
@@ -214,6 +215,20 @@ class _Check:
         content = layout.read(self.held, file.path, most_bytes=most)
         self.digests[file.path] = hashlib.sha256(content).hexdigest()
         self.findings += arrays.read(content, file, wanted, may_freeze=may_freeze)[1]
+
+    def _counterfactual(self) -> None:
+        """What is in the motions for counterfactual sounds; a motion may well stand still where nobody speaks."""
+        given = self.held.counterfactual
+        if self.submission is not None and self.submission.track != "A":
+            for file, _ in given:
+                self._note("other_track", file.path, seen=".npz", allowed="no counterfactual motions", clip=file.clip)
+            return
+        self.findings += counterfactual.missing_or_extra(given, self.wanted)
+        for file, kind in given:
+            if file.clip in self.wanted:
+                whole = self.wanted[file.clip]
+                frames = counterfactual.frames_of(kind, whole.n_frames)
+                self._motion(file, whole.model_copy(update={"n_frames": frames}), may_freeze=True)
 
     def _lists(self) -> None:
         """The report, the checksums, and the training ids."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from csg405 import __version__
-from csg405.cli import benchmark, look, stages, submission, world
+from csg405.cli import benchmark, leaderboard, look, stages, submission, world
 from csg405.cli._shared import USER_ERROR, show
 from csg405.errors import UserError
 from csg405.progress import console as terminal
@@ -39,6 +39,7 @@ for name, command in _COMMANDS.items():
 app.add_typer(world.synth, name="synth")
 app.add_typer(benchmark.benchmark, name="benchmark")
 app.add_typer(submission.submission, name="submission")
+app.add_typer(leaderboard.leaderboard, name="leaderboard")
 
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from csg405.cli._shared import USER_ERROR, ConfigName, EngineName, Overrides, Workers, open_run, out, say
-from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, place_of, working
+from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, place_of, settings_of, working
 from csg405.errors import UserError
 from csg405.progress import Progress
+from csg405.run import Folders
 
 submission = typer.Typer(
     help="Entries for the benchmark: write an empty one, seal it, and check it.", no_args_is_help=True
@@ -82,7 +83,7 @@ def validate(
 
 @submission.command()
 def score(
-    path: Annotated[Path, typer.Argument(help="Folder, .zip or .tar.gz; of track A.")],
+    path: Annotated[Path, typer.Argument(help="Folder, .zip or .tar.gz.")],
     run: Annotated[str, typer.Option("--run", help="Name of the run whose release was predicted.")],
     config: ConfigName = "folder",
     kit: KitFolder = None,
@@ -99,9 +100,80 @@ def score(
     opened = open_run(run, config, overrides, workers, engine)
     with opened.locked("submission score"), working(opened, engine) as on:
         place = place_of(opened, kit or kit_folder(opened), split)
-        found = _module("score", of="scoring").score(path, place, on, with_towers=towers, wanted_score=wanted)
+        found = _module("score", of="scoring").score(
+            path, place, on, with_towers=towers, wanted_score=wanted, video=settings_of(opened).video,
+            device=opened.common.device,
+        )  # fmt: skip
     _show_score(found.results)
     say(f"score: {found.folder / 'results.json'}, score id {found.results['score_id']}")
+
+
+@submission.command()
+def counterfactual(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty.")],
+    run: Annotated[str, typer.Option("--run", help="Name of the run whose release is predicted.")],
+    split: SplitName = "test",
+) -> None:
+    """Write sounds that nobody made, for a submission that shows that its system listens."""
+    reader = _module("release", of="").ReleaseReader(Folders(Path.cwd(), run))
+    count = _module("counterfactual", of="").write(folder, reader, split=split)
+    say(f"{folder}: {count} sounds; put their motions into counterfactual/<clip_id>/<kind>.npz of the submission")
+
+
+@submission.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a score.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another.")],
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the run where the truth's rows lie; that of the first score.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Say by which metrics two scores differ beyond chance."""
+    home = None if run is None else Folders(Path.cwd(), run).work / "benchmark"
+    found = _module("compare", of="scoring").compare(first, second, home=home)
+    if as_json:
+        say(json.dumps(found.as_json(), indent=1))
+        return
+    grid = Table("metric", found.first, found.second, "difference", "95 % interval", "p", "Holm", "better",
+                 box=box.SIMPLE)  # fmt: skip
+    names = {"first": found.first, "second": found.second, "neither": "neither"}
+    for row in found.rows:
+        span = "" if row.interval is None else f"{_number(row.interval[0])} to {_number(row.interval[1])}"
+        grid.add_row(
+            *(Text(cell) for cell in (
+                row.metric, _number(row.first), _number(row.second), _number(row.difference), span, _number(row.p),
+                _number(row.p_holm), row.why_not or names[row.better],
+            ))
+        )  # fmt: skip
+    out.print(grid)
+    say(f"{found.first} against {found.second}, score id {found.score_id}; `better` means p of at most 0.05 after Holm")
+
+
+@submission.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a score: work/<run>/benchmark/submissions/<system>.")],
+    run: Annotated[str | None, typer.Option("--run", help="Name of the run; that of the folder when missing.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Folder of the submission, to play its motions.")
+    ] = None,
+) -> None:
+    """Write the page of a score again."""
+    folders = _folders_of(folder) if run is None else Folders(Path.cwd(), run)
+    say(f"report: {_module('report', of='pages').build(folder, predictions=predictions, folders=folders)}")
+
+
+def _folders_of(folder: Path) -> Folders:
+    """The run that a score lies in."""
+    whole = folder.resolve()
+    parents = whole.parents
+    if len(parents) < 5 or [whole.parent.name, parents[1].name, parents[3].name] != [
+        "submissions",
+        "benchmark",
+        "work",
+    ]:
+        raise UserError(f"{folder}: lies in no run's work/<run>/benchmark/submissions; say which by --run RUN")
+    return Folders(parents[4], parents[2].name)
 
 
 def _show_score(results: Any) -> None:
@@ -127,7 +199,7 @@ def _number(value: float | None) -> str:
 
 def _module(name: str, *, of: str = "submission") -> Any:
     """A module of the benchmark, which the core does not import by its name."""
-    return importlib.import_module(f"csg405.benchmark.{of}.{name}")
+    return importlib.import_module(".".join(part for part in ("csg405.benchmark", of, name) if part))
 
 
 def _known(run: str | None, clips: Path | None) -> Any:
