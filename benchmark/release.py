@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from csg405 import keypoints as kp
@@ -169,11 +168,7 @@ class ReleaseReader:
         if not path.is_file():
             raise UserError(f"{path}: the shard is missing, though clips of run {self.folders.name} name it; {_AGAIN}")
         where = None if clip_id is None else pc.field("clip_id") == clip_id
-        try:
-            return table.read_part(path, Sample, where=where)
-        except (OSError, pa.ArrowException) as error:
-            words = str(error).partition("\n")[0]
-            raise UserError(f"{path}: the shard is damaged ({words}); {_AGAIN}") from error
+        return table.read_part(path, Sample, where=where)
 
     def _clip(self, entry: Entry, rows: Mapping[str, Sample]) -> Clip:
         if entry.clip_id not in rows:

@@ -78,7 +78,9 @@ def write_part(path: Path, record: type[R], rows: Iterable[R], *, fingerprint: s
     table = to_arrow(record, list(rows))
     metadata = {_VERSION: SCHEMA_VERSION.encode(), _FINGERPRINT: fingerprint.encode()}
     table = table.replace_schema_metadata(metadata)
-    replace_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    replace_atomically(
+        path, lambda temporary: pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    )
     return int(table.num_rows)
 
 
@@ -124,7 +126,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
     seen = (file.schema_arrow.metadata or {}).get(_VERSION, b"").decode()
@@ -140,7 +142,7 @@ def read(folder: Path, record: type[R]) -> list[R]:
 
 def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
     """One part's columns as lists, all or those named, for a reader that knows the table only by name."""
-    table = _open(path).read(columns=None if names is None else list(names))
+    table = read_arrow(path, names)
     return {name: _values(table[name]) for name in table.column_names}
 
 
@@ -153,13 +155,16 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None, *, where: Any =
         where: an Arrow expression over the part's columns; only rows for which it holds are read.
 
     Raises:
-        UserError: the part is of another major version.
+        UserError: the part is of another major version, or its bytes are no longer those that were written.
     """
     file = _open(path)
     names = None if columns is None else list(columns)
-    if where is None:
-        return file.read(columns=names)
-    return pq.read_table(path, columns=names, filters=where, partitioning=None)
+    try:
+        if where is None:
+            return file.read(columns=names)
+        return pq.read_table(path, columns=names, filters=where, partitioning=None, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
 
 
 def columns(path: Path) -> list[str]:

@@ -154,6 +154,21 @@ def test_a_parquet_file_of_somebody_else_is_refused(tmp_path: Path):
         table.read_part(path, Shot)
 
 
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.8])
+def test_bytes_that_changed_on_disk_are_found(tmp_path: Path, at: float):
+    path = tmp_path / "part-0.parquet"
+    rows = [Shot(video_id=f"file.{n}", shot=n, start_s=n / 7, end_s=n / 3) for n in range(2000)]
+    table.write_part(path, Shot, rows)
+    whole = bytearray(path.read_bytes())
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    data = sum(group.column(number).total_compressed_size for number in range(group.num_columns))
+    place = 4 + int(at * data)
+    whole[place : place + 8] = bytes(byte ^ 0xFF for byte in whole[place : place + 8])
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match="cannot be read"):
+        table.read_part(path, Shot)
+
+
 def test_problems_names_columns_and_types(tmp_path: Path):
     (path,) = parts_of(tmp_path, "00000")
     found = pq.read_table(path)
