@@ -4,7 +4,11 @@ Eight perturbations of the truth at five levels each (`csg405.benchmark.perturb`
 
 - A metric *answers to* a perturbation when its shortfall from the best value rises with the level: Spearman's
   correlation of level and shortfall, the truth being level 0, is at least `LEAST_RHO`, and the gross level lies further
-  from the best value than what is *allowed*.
+  from the best value than what is *allowed*. A metric that is better the higher or the lower it is may come down to
+  chance before the gross level. Then it has nothing more to lose: if at every level from there on more than half of the
+  way to chance stays lost, these levels count as being in order. Without this no measure of synchrony could pass:
+  speech has a rhythm, a motion that is late by half a beat falls between the beats, which is worse than chance, and one
+  that is late by a whole one meets the next.
 - It *ignores* one when no level takes its value further from the truth's than what is allowed.
 - No control may come out better than the truth by more than the floor. Only a metric that is better the higher or
   the lower it is can fail this.
@@ -51,7 +55,9 @@ class Answer:
     """What became of the claim to answer to a perturbation."""
 
     rho: float
-    """Spearman's correlation of level and shortfall."""
+    """Spearman's correlation of level and shortfall; levels that are lost to chance count as being in order."""
+    at_chance: int | None
+    """The level, from 1, from which on the metric is lost to chance; None where it is not."""
     shortfall: float | None
     """At the gross level."""
     held: bool
@@ -95,7 +101,8 @@ class Examined:
     @property
     def passed(self) -> bool:
         """Whether all claims hold."""
-        return all(claim.held for claim in [*self.answers.values(), *self.ignores.values()]) and not self.beyond
+        claims: list[Answer | Stay] = [*self.answers.values(), *self.ignores.values()]
+        return all(claim.held for claim in claims) and not self.beyond
 
     def as_json(self) -> dict[str, Any]:
         """All of it, and whether it passed."""
@@ -163,10 +170,11 @@ def examined(
     }
     shortfalls = {kind: [shortfall(card, value, truth) for value in curve] for kind, curve in curves.items()}
     own = shortfall(card, truth, truth)
+    lost = shortfall(card, chance, truth) if card.direction in ("higher", "lower") else None
     return Examined(
         name=card.name, title=card.title, unit=card.unit, direction=card.direction, ranks=card.ranks,
         truth=truth, chance=chance, floor=floor, allowed=allowed,
-        answers={kind: _answer([own, *shortfalls[kind]], allowed) for kind in card.answers},
+        answers={kind: _answer([own, *shortfalls[kind]], allowed=allowed, lost=lost) for kind in card.answers},
         ignores={kind: _stay(curves[kind], truth, allowed) for kind in card.ignores},
         beyond=_beyond(card, controls, truth, floor=allowed if floor is None else floor),
         controls={name: values.get(card.name) for name, values in controls.items()}, curves=curves,
@@ -187,13 +195,37 @@ def _beyond(card: Card, controls: Mapping[str, Values], truth: float | None, *, 
     return tuple(name for name, value in held.items() if value is not None and sign * (value - truth) > floor)
 
 
-def _answer(shortfalls: Sequence[float | None], allowed: float) -> Answer:
-    """Whether shortfalls, of which the first is the truth's own, rise with the level and far enough."""
+def _answer(shortfalls: Sequence[float | None], *, allowed: float, lost: float | None) -> Answer:
+    """Whether a metric answers to a perturbation.
+
+    Args:
+        shortfalls: of the truth itself, and of the levels.
+        allowed: what counts as no change.
+        lost: chance's shortfall; None where chance is not the other end.
+    """
     found = [value for value in shortfalls if value is not None]
-    if len(found) < len(shortfalls) or np.ptp(found) == 0:
-        return Answer(rho=0.0, shortfall=shortfalls[-1], held=False)
-    rho = float(stats.spearmanr(np.arange(len(found)), found).statistic)
-    return Answer(rho=round(rho, _DIGITS), shortfall=found[-1], held=rho >= LEAST_RHO and found[-1] > allowed)
+    if len(found) < len(shortfalls):
+        return Answer(rho=0.0, at_chance=None, shortfall=shortfalls[-1], held=False)
+    at_chance = None if lost is None else _lost_from(found, lost=lost, allowed=allowed)
+    rho = _rho(found[:at_chance], beyond=0 if at_chance is None else len(found) - at_chance)
+    return Answer(
+        rho=round(rho, _DIGITS), at_chance=at_chance, shortfall=found[-1],
+        held=rho >= LEAST_RHO and found[-1] > allowed,
+    )  # fmt: skip
+
+
+def _lost_from(shortfalls: Sequence[float], *, lost: float, allowed: float) -> int | None:
+    """The level from which on a metric is lost to chance, if it does not win back half of the way later."""
+    first = next((level for level, value in enumerate(shortfalls) if value >= lost - allowed), None)
+    if not first or lost <= allowed or min(shortfalls[first:]) <= lost / 2:
+        return None
+    return first
+
+
+def _rho(found: Sequence[float], *, beyond: int) -> float:
+    """Spearman's correlation of values with their order, with more values in order beyond them; 0 for equal ones."""
+    whole = [*found, *(max(found) + 1 + level for level in range(beyond))]
+    return float(stats.spearmanr(np.arange(len(whole)), whole).statistic) if np.ptp(whole) else 0.0
 
 
 def _stay(curve: Sequence[float | None], truth: float | None, allowed: float) -> Stay:

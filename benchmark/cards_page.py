@@ -143,6 +143,12 @@ def headline(golden: Golden) -> str:
     return where + "\n" + _table(("metric", "what", "better", "truth", "chance", "floor", "passes and ranks"), rows)
 
 
+def failures(golden: Golden) -> str:
+    """Every card that fails, and why, as a table."""
+    rows = [(f"`{card['name']}`", "; ".join(why(card))) for card in golden["cards"] if not card["passed"]]
+    return _table(("metric", "why"), rows)
+
+
 def sections(golden: Golden) -> str:
     """Every metric with its cards."""
     held = {card["name"]: card for card in golden["cards"]}
@@ -199,7 +205,8 @@ def _praise(card: Golden) -> str:
 def _claim(card: Golden, kind: str) -> tuple[str, str]:
     if kind in card["answers"]:
         claim = card["answers"][kind]
-        return "answers", f"rho {claim['rho']:.2f}{'' if claim['held'] else ', **fails**'}"
+        from_level = "" if claim["at_chance"] is None else f", at chance from level {claim['at_chance']} on"
+        return "answers", f"rho {claim['rho']:.2f}{from_level}{'' if claim['held'] else ', **fails**'}"
     if kind in card["ignores"]:
         claim = card["ignores"][kind]
         return "ignores", f"changes by {_number(claim['change'])}{'' if claim['held'] else ', **fails**'}"
@@ -220,7 +227,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 BLOCKS: dict[str, Callable[[Golden], str]] = {
-    "perturbations": perturbations, "headline": headline, "cards": sections,
+    "perturbations": perturbations, "headline": headline, "failures": failures, "cards": sections,
 }  # fmt: skip
 """What is rendered, by the name of its place in the page."""
 

@@ -20,7 +20,14 @@ from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.scoring import film_measure, results, rows
 from csg405.benchmark.scoring.film import EndToEnd, video_modules
 from csg405.benchmark.scoring.film_measure import FilmGroup, filled, measure_films
-from csg405.benchmark.scoring.film_systems import CONTROLS, FilmContext, FilmControl, ReleasedFilms, SubmittedFilms
+from csg405.benchmark.scoring.film_systems import (
+    CONTROLS,
+    FilmContext,
+    FilmControl,
+    ReleasedFilms,
+    SubmittedFilms,
+    others,
+)
 from csg405.benchmark.scoring.measure import Split
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.score import score
@@ -29,9 +36,8 @@ from csg405.benchmark.video_networks import VideoSettings
 from csg405.benchmark.video_pose import Estimated
 from csg405.errors import UserError
 from tests import bench_film_release as kit
-from tests import bench_release
+from tests import bench_release, submission_kit
 from tests import bench_video_kit as video_kit
-from tests import submission_kit
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def scored(place: Place, reader: ReleaseReader, settings: VideoSettings, tmp_pat
 
 
 def test_a_submission_of_films_is_scored_like_any_other(scored, place: Place):
-    found, folder, _ = scored
+    found = scored[0]
     held = json.loads((found.folder / "results.json").read_text())
     assert held == found.results
     assert held["submission"]["track"] == "B"
@@ -115,6 +121,7 @@ def test_the_truth_is_best_and_chance_is_the_better_of_what_knows_nothing(scored
     assert held["truth"]["psnr"] > held["blurred"]["psnr"] > held["copy_reference"]["psnr"] > held["other_clip"]["psnr"]
     assert metrics["psnr"]["chance"] == held["copy_reference"]["psnr"]
     assert 0 < metrics["psnr"]["per_cent"] < 100
+    assert metrics["kid"]["chance"] == min(held[name]["kid"] for name in ("copy_reference", "other_clip"))
     assert metrics["kid"]["floor"] > 0
 
 
@@ -156,7 +163,7 @@ def test_other_networks_give_another_score_id(scored, place: Place):
 def test_a_wrong_network_is_one_message_before_anything_is_measured(scored, place: Place, settings: VideoSettings):
     wrong = settings.model_copy(update={"inception": settings.inception.model_copy(update={"sha256": "0" * 64})})
     engine = bench_release.Here()
-    with pytest.raises(UserError, match="inception: .* has sha256"):
+    with pytest.raises(UserError, match=r"inception: .* has sha256"):
         score(scored[1], place, engine, with_towers=False, video=wrong)
     assert engine.asked == []
 
@@ -197,13 +204,13 @@ def test_a_film_that_was_changed_is_measured_anew(place: Place, reader: ReleaseR
 @pytest.fixture
 def context(reader: ReleaseReader) -> FilmContext:
     ids = [entry.clip_id for entry in reader.clips("test")]
-    return FilmContext(films=ReleasedFilms(reader.folders), partner_of=dict(zip(ids, ids[1:] + ids[:1], strict=True)),
+    return FilmContext(films=ReleasedFilms(reader.folders), other_of=dict(zip(ids, ids[1:] + ids[:1], strict=True)),
                        reader=frames.Reader())  # fmt: skip
 
 
 def test_controls_are_what_they_are_called(reader: ReleaseReader, context: FilmContext):
     clip = reader.read(reader.clips("test")[0])
-    partner = context.partner_of[clip.clip_id]
+    partner = context.other_of[clip.clip_id]
     made = {}
     for name in CONTROLS:
         (given,) = FilmControl(name).films(clip, context)
@@ -228,6 +235,17 @@ def test_a_shorter_clip_of_another_size_is_looped_and_scaled(reader: ReleaseRead
     assert {image.shape for image in found} == {(96, 96, 3)}
     np.testing.assert_array_equal(found[0], found[len(clip)])
     assert len(found) == n
+
+
+def test_another_clips_film_is_one_for_training_where_there_are_any(reader: ReleaseReader, tmp_path: Path):
+    films = ReleasedFilms(reader.folders)
+    found = others(reader, films, split="test")
+    assert found == others(reader, films, split="test")
+    assert {reader.entry(clip_id).split for clip_id in found} == {"test"}
+    assert {reader.entry(clip_id).split for clip_id in found.values()} == {"train"}
+    bare = bench_release.write(tmp_path, kit.clips())
+    found = others(bare, ReleasedFilms(bare.folders), split="test")
+    assert all(bare.entry(other).split == "test" and other != clip_id for clip_id, other in found.items())
 
 
 # ---- decoding what was submitted
@@ -298,6 +316,25 @@ def test_frames_without_a_person_are_bridged_and_a_film_without_one_is_a_heap_in
     assert (nobody == 32).all()
 
 
+def test_end_to_end_values_stand_beside_those_of_the_real_film(small_kit: Kit, tmp_path: Path):
+    """Nobody is on these films, real or submitted: heaps that never move, and a submission that is no worse."""
+    films = kit.write(tmp_path, draw=kit.grey)
+    folder = kit.submit(tmp_path / "b", films, lambda true, seed: true, draw=kit.grey)
+    place = Place(folders=films.folders, split="test", kit=small_kit)
+    engine = bench_release.Here()
+    found = score(folder, place, engine, with_towers=False, video=VideoSettings(pose="synthetic")).results
+    assert found["metrics"]["pose_missing"]["value"] == found["metrics"]["pose_missing"]["truth"] == 1
+    end = found["end_to_end"]
+    assert end["why_not"] is None
+    still = end["metrics"]["static_frames"]
+    assert (still["value"], still["real_film"], still["released"] < 0.1) == (1, 1, True)
+    assert still["floor"] == pytest.approx(1 - still["released"])
+    assert still["tied_with_real_film"]
+    assert {row["against"] for row in end["comparisons"]} <= set(CONTROLS)
+    clips = pd.read_parquet(place.of("Painter-1-track-B") / "per_clip.parquet")
+    assert (clips["end_to_end.static_frames"] == 1).all()
+
+
 @pytest.mark.long
 def test_the_skeletons_metrics_are_taken_of_the_keypoints_that_films_show(
     tmp_path: Path, reader: ReleaseReader, small_kit: Kit
@@ -320,9 +357,10 @@ def test_the_skeletons_metrics_are_taken_of_the_keypoints_that_films_show(
     )  # fmt: skip
     released = rows.read(files, film_measure.RELEASED)
     assert all(name.startswith(film_measure.SKELETON) for name in released)
+    truth = {name.removeprefix("skeleton."): held for name, held in released.items()}
     book = EndToEnd(
         files=dict.fromkeys(("truth", "copy_reference"), files), modules=film_measure.used(with_towers=False),
-        cluster_of={"talker": "talker"}, truth={name.removeprefix("skeleton."): held for name, held in released.items()},
+        cluster_of={"talker": "talker"}, truth=truth,
     )  # fmt: skip
     real, frozen = (book.values(book.rows(name)) for name in ("truth", "copy_reference"))
     assert frozen["static_frames"] > 0.9 > 0.1 > real["static_frames"]

@@ -144,6 +144,13 @@ def added(folder: Path, name: str) -> None:
     shutil.copytree(folder / layout.PREDICTIONS / ONE, folder / layout.PREDICTIONS / name)
 
 
+def unmade(folder: Path, clip: str) -> None:
+    """A motion for silence, and for no other sound that nobody made."""
+    path = folder / "counterfactual" / clip / "silent.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(npz(keypoints=GOOD))
+
+
 def pipe(folder: Path) -> None:
     place(folder).unlink()
     os.mkfifo(place(folder))
@@ -282,6 +289,10 @@ CASES = {
     "unprintable name": Case("bad_path", text("a\x1b[31mb", ""), ("a\\x1b[31mb",)),
     "name that is no text": Case("bad_path", lambda f: Path(os.fsdecode(bytes(f) + b"/a\xff")).touch(), ("a\\udcff",)),
     "deep folders": Case("unknown_file", lambda f: (f / "/".join("abcdefgh")).mkdir(parents=True), ("a/b/c/d/e",)),
+    "one counterfactual motion of many": Case("counterfactual_missing", lambda f: unmade(f, ONE),
+                                              ("no swapped, slowed, sped_up",), ONE),
+    "a clip without counterfactual sounds": Case("counterfactual_clip", lambda f: unmade(f, "zoe"), ("the 3 clips",),
+                                                 "zoe", also=("counterfactual_missing",)),
     # Lists.
     "wrong checksum": Case("checksum_wrong", lambda f: place(f).write_bytes(npz(keypoints=kit.motion(30, seed=9))),
                            (ONE_FILE,), ONE, seal=False),

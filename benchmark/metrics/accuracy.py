@@ -7,8 +7,9 @@ Over frames and the shown points of body and hands (nose, shoulders, elbows, wri
 The best of the samples of a clip, the highest PCK and the lowest MPJPE, counts for it; the values are means over clips.
 A system that gives more samples has an advantage, so compare only equal numbers.
 
-Unit: none, 0 to 1, and shoulder widths. Better: nothing. The same words can go with many gestures, and a mean pose that
-never moves is nearer to the true one than a real gesture of another kind. It cannot rank.
+Unit: none, 0 to 1, and shoulder widths. Better: nothing. It cannot rank.
+Known failures: the same words can go with many gestures, and a mean pose that never moves is nearer to the true one
+than a real gesture of another kind.
 Sources: PCK of Yang and Ramanan (PAMI 2013), with the box and factor of Ginosar et al. (CVPR 2019), there for each
 frame; the best of K from trajectory forecasting (Gupta et al., CVPR 2018).
 """

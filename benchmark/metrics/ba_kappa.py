@@ -82,10 +82,10 @@ CARDS = (
         direction="higher",
         ranks=True,
         answers=("time_shift", "freezing", "other_audio", "damping"),
-        ignores=("bones", "lips"),
+        ignores=("lips",),
     ),
     Card(name="beats", title="beats over the truth's", unit="ratio", direction="one", answers=("freezing", "damping"),
-         ignores=("other_audio", "lips", "time_shift")),
+         ignores=("other_audio", "lips")),
     Card(name="beat_lag", title="lag at which beats and syllables agree most", unit="s", direction="none"),
 )  # fmt: skip
 

@@ -49,7 +49,7 @@ CARDS = (
         unit="1",
         direction="one",
         answers=("bones",),
-        ignores=("time_shift", "other_audio", "lips"),
+        ignores=("other_audio", "lips"),
     ),
     Card(
         name="bone_ratio_hands",

@@ -47,7 +47,7 @@ CARDS = (
         direction="lower",
         ranks=True,
         answers=_ANSWERS,
-        ignores=("time_shift", "other_audio"),
+        ignores=("other_audio",),
     ),
     *(
         Card(
@@ -56,7 +56,7 @@ CARDS = (
             unit="0-1",
             direction="lower",
             answers=_ANSWERS,
-            ignores=("time_shift", "other_audio"),
+            ignores=("other_audio",),
         )
         for name in _NAMES
     ),

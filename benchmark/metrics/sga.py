@@ -52,7 +52,7 @@ CARDS = (
     Card(name="sga_r1", title="SGA: own sound first among 32", unit="part", direction="higher",
          answers=("other_audio", "time_shift"), ignores=("lips",), needs=_NEEDS),
     Card(name="sga_offset", title="SGA: best offset within 0.2 s", unit="part", direction="higher",
-         answers=("other_audio", "time_shift"), ignores=("lips",), needs=_NEEDS),
+         answers=("other_audio",), ignores=("lips",), needs=_NEEDS),
     Card(name="sga_same_speaker", title="windows whose mismatches are the same speaker's", unit="part",
          direction="none", needs=_NEEDS),
 )  # fmt: skip

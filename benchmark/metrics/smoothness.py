@@ -38,7 +38,7 @@ CARDS = (
         unit="ln",
         direction="zero",
         answers=("jitter", "smoothing", "damping", "freezing"),
-        ignores=("time_shift", "other_audio", "lips"),
+        ignores=("other_audio", "lips"),
     ),
     Card(
         name="high_frequency",
@@ -46,7 +46,7 @@ CARDS = (
         unit="ln",
         direction="zero",
         answers=("jitter", "smoothing"),
-        ignores=("time_shift", "other_audio", "damping", "lips"),
+        ignores=("other_audio", "damping", "lips"),
     ),
 )
 

@@ -4,12 +4,14 @@
   over clips. A system that listens rests: the truth where nobody has spoken for half a second is given beside it.
 - `slowed`, `sped_up`: beats a second over those of its normal prediction, over the speed of the sound: 1 for a system
   whose beats go with the speech, 1 over the speed for one that does not hear it. Slow motion also stops more softly,
-  and beats have a threshold, so a system that stretches its motion comes out below 1 for `slowed`.
+  and beats have a threshold, so a system that stretches its motion comes out below 1 for `slowed`. And our ear
+  finds more syllables in slow speech: on 32 synthetic clips a system that beats on every second one that it finds
+  gets 1.10 for `slowed` and 0.91 for `sped_up`, where one that does not hear gets 1.29 and 0.76.
 - `swapped`: BA-kappa and SGA of its motion against the sound that it was given, and against the clip's own sound. A
   system that listens follows the former; one that remembers the speaker, or has seen the clip, the latter.
 
 Beats and BA-kappa are those of `csg405.benchmark.metrics.ba_kappa`. Normal predictions are the first seed's. Intervals
-are jackknives over speakers. Source: ours.
+are by speaker. Source: ours.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from csg405.benchmark.metrics._motion import GESTURE, changes, shown_points
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.results import rounded
 from csg405.benchmark.scoring.systems import Submitted
-from csg405.benchmark.statistics import set_interval
+from csg405.benchmark.statistics import Interval, mean_interval, set_interval
 from csg405.benchmark.submission.arrays import most_bytes, read
 from csg405.benchmark.submission.clips import Wanted
 from csg405.benchmark.submission.counterfactual import SPEED, frames_of, path_of
@@ -184,7 +186,7 @@ def values(held: Sequence[Judged]) -> dict[str, Any]:
         "clips": len(held), "speakers": len({one.speaker for one in held}),
         "silent": _told(held, _energy_ratio) | {"truth_at_rest": rounded(_rest_ratio(held))},
         **{kind: _told(held, _rate_ratio(kind)) | {"if_unheard": rounded(1 / SPEED[kind])} for kind in _CHANGED},
-        "swapped": {"ba_kappa": _compared(held, _ba), "sga_auc": _compared(held, _sga)},
+        "swapped": {"ba_kappa": _of_beats(held), "sga_auc": _of_association(held)},
     }  # fmt: skip
 
 
@@ -197,11 +199,11 @@ def _told(held: Sequence[Judged], value: Value) -> dict[str, Any]:
     def of(speakers: Sequence[str]) -> float | None:
         return value([one for one in held if one.speaker in set(speakers)])
 
-    interval = set_interval(of, [one.speaker for one in held])
-    return {
-        "value": rounded(value(held)),
-        "interval": None if interval is None else [rounded(interval.low), rounded(interval.high)],
-    }
+    return {"value": rounded(value(held)), "interval": _span(set_interval(of, [one.speaker for one in held]))}
+
+
+def _span(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else [rounded(interval.low), rounded(interval.high)]
 
 
 def _energy_ratio(held: Sequence[Judged]) -> float | None:
@@ -226,24 +228,37 @@ def _rate_ratio(kind: str) -> Value:
     return of
 
 
-def _compared(held: Sequence[Judged], value: Callable[[Sequence[Judged], str], float | None]) -> dict[str, Any]:
-    """A value of each of `_JUDGED_BY`, and how much more the motion follows the sound that it was given."""
+def _of_beats(held: Sequence[Judged]) -> dict[str, Any]:
+    """BA-kappa of each of `_JUDGED_BY`, and how much more the motion follows the sound that it was given."""
 
     def follows(some: Sequence[Judged]) -> float | None:
-        given, own = value(some, "swapped_sound"), value(some, "own_sound")
+        given, own = _kappa(some, "swapped_sound"), _kappa(some, "own_sound")
         return None if given is None or own is None else given - own
 
-    return {name: rounded(value(held, name)) for name in _JUDGED_BY} | {"follows": _told(held, follows)}
+    return {name: rounded(_kappa(held, name)) for name in _JUDGED_BY} | {"follows": _told(held, follows)}
 
 
-def _ba(held: Sequence[Judged], name: str) -> float | None:
+def _kappa(held: Sequence[Judged], name: str) -> float | None:
     rows = {Key(one.clip_id, 0): one.ba[name] for one in held}
     truth = {Key(one.clip_id, 0): one.ba["truth"] for one in held}
     return ba_kappa.compute(rows, truth)["ba_kappa"]
 
 
-def _sga(held: Sequence[Judged], name: str) -> float | None:
+def _of_association(held: Sequence[Judged]) -> dict[str, Any]:
+    """The same of SGA's AUC, whose values are those of single clips."""
+    found = {name: _aucs(held, name) for name in _JUDGED_BY}
+    given, own = found["swapped_sound"], found["own_sound"]
+    apart = {clip_id: given[clip_id] - own[clip_id] for clip_id in sorted(given.keys() & own.keys())}
+    interval = mean_interval(apart, cluster_of={one.clip_id: one.speaker for one in held}) if apart else None
+    follows = {"value": rounded(_mean_of(apart)), "interval": _span(interval)}
+    return {name: rounded(_mean_of(of)) for name, of in found.items()} | {"follows": follows}
+
+
+def _aucs(held: Sequence[Judged], name: str) -> dict[str, float]:
     rows = {Key(one.clip_id, 0): one.sga[name] for one in held}
-    found = [of["sga_auc"] for of in sga.values_by_clip(rows, rows).values()]
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if known else None
+    by_clip = sga.values_by_clip(rows, rows)
+    return {clip_id: auc for clip_id, of in by_clip.items() if (auc := of["sga_auc"]) is not None}
+
+
+def _mean_of(values: dict[str, float]) -> float | None:
+    return float(np.mean(list(values.values()))) if values else None

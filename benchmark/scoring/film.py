@@ -142,9 +142,19 @@ def score_films(
         facts=facts.of_submission(submission, system, place), groups=facts.groups_of(place.reader, place.entries),
         passed={}, why=_Why(look.networks, given_pose="true" if given_pose else "none"),
     )  # fmt: skip
+    for told in found["metrics"].values():
+        told["per_cent"] = _beyond_the_floor(told)
     found["trust"] = {"copies": [], "why_not": "the copy test looks at skeletons"}
     found["end_to_end"], of_clips = _end_to_end(look, files, skeleton_rows(measured))
     return found, by_clip | {f"end_to_end.{name}": values for name, values in of_clips.items()}
+
+
+def _beyond_the_floor(told: Mapping[str, Any]) -> float | None:
+    """A value's place between chance and the truth; None where these are no farther apart than the floor."""
+    chance, truth, floor = told["chance"], told["truth"], told["floor"]
+    if told["per_cent"] is None or (floor is not None and abs(chance - truth) <= floor):
+        return None
+    return float(told["per_cent"])
 
 
 @dataclasses.dataclass(frozen=True)

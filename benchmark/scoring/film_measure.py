@@ -23,9 +23,9 @@ from csg405.benchmark.clip import Clip, Seen
 from csg405.benchmark.metric import Key
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.scoring import rows
-from csg405.benchmark.scoring.film_systems import FilmContext, FilmSystem, ReleasedFilms
+from csg405.benchmark.scoring.film_systems import FilmContext, FilmSystem, ReleasedFilms, others
 from csg405.benchmark.scoring.measure import Split, by_chunks, code_digest, one_thread, part, used
-from csg405.benchmark.scoring.plan import Chunk, chunks, partners
+from csg405.benchmark.scoring.plan import Chunk, chunks
 from csg405.benchmark.scoring.rows import Measured
 from csg405.benchmark.submission.frames import Reader
 from csg405.benchmark.video import SeenVideo
@@ -101,9 +101,9 @@ class FilmWorker:
         return Networks(self.settings, device=self.device)
 
     @functools.cached_property
-    def partner_of(self) -> dict[str, str]:
+    def other_of(self) -> dict[str, str]:
         """Of every clip, whose film takes the place of its own."""
-        return partners(self.reader.clips(self.split.name))
+        return others(self.reader, self.films, split=self.split.name)
 
     @functools.cached_property
     def plan(self) -> dict[str, Chunk]:
@@ -118,7 +118,7 @@ class FilmWorker:
     def fingerprint(self, name: str) -> str:
         """Of all that a chunk's rows follow from."""
         ids = self.plan[name].clip_ids
-        films = [[self.films.digest(one) for one in (clip_id, self.partner_of[clip_id])] for clip_id in ids]
+        films = [[self.films.digest(one) for one in (clip_id, self.other_of[clip_id])] for clip_id in ids]
         systems = [(system.name, [system.digest(clip_id) for clip_id in ids]) for system in self.group.systems]
         facts = [
             self.split.digest, self.split.kit.digest, film_code_digest(), ids, films, systems, self.networks.digests,
@@ -136,7 +136,7 @@ class FilmWorker:
         systems = [system.name for system in self.group.systems] + [RELEASED] * self.group.with_released
         found: dict[str, Measured] = {system: {} for system in systems}
         decoder = Reader()
-        context = FilmContext(films=self.films, partner_of=self.partner_of, reader=decoder)
+        context = FilmContext(films=self.films, other_of=self.other_of, reader=decoder)
         try:
             for clip in self.reader.iterate(entries):
                 for system in self.group.systems:

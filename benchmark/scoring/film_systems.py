@@ -19,6 +19,8 @@ import numpy as np
 
 from csg405 import table
 from csg405.benchmark.clip import Clip
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.scoring.plan import partners
 from csg405.benchmark.submission import limits
 from csg405.benchmark.submission.frames import Reader
 from csg405.benchmark.submission.layout import prediction
@@ -63,6 +65,10 @@ class ReleasedFilms:
                     found[clip_id] = Released(path=whole, n_frames=n_frames, size_px=size_px, sha256=sha256)
         return found
 
+    def has(self, clip_id: str) -> bool:
+        """Whether a clip has a film."""
+        return clip_id in self._rows
+
     def of(self, clip_id: str) -> Released:
         """A clip's film.
 
@@ -90,12 +96,26 @@ class ReleasedFilms:
         return found.sha256 or digest(found.path)
 
 
+def others(reader: ReleaseReader, films: ReleasedFilms, *, split: str) -> dict[str, str]:
+    """Of every clip, whose film takes the place of its own: one for training at random, always the same.
+
+    Where training clips have no films, it is another one of the split, the same speaker's where there is one: then the
+    films together are those of the truth, and metrics of sets see no difference.
+    """
+    entries = reader.clips(split)
+    filmed = [entry.clip_id for entry in reader.clips("train") if entry.split != split and films.has(entry.clip_id)]
+    if not filmed:
+        return partners(entries)
+    drawn = {entry.clip_id: hashlib.sha256(entry.clip_id.encode()).digest()[:8] for entry in entries}
+    return {clip_id: filmed[int.from_bytes(seed, "big") % len(filmed)] for clip_id, seed in drawn.items()}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilmContext:
     """What films are made from."""
 
     films: ReleasedFilms
-    partner_of: Mapping[str, str]
+    other_of: Mapping[str, str]
     """Of every clip, whose film takes the place of its own."""
     reader: Reader
     """Decodes what was submitted."""
@@ -154,7 +174,7 @@ def _copied(clip: Clip, context: FilmContext) -> Iterator[Image]:
 
 def _other(clip: Clip, context: FilmContext) -> Iterator[Image]:
     """Another clip's film: as long as this one, and again from its start if it is too short."""
-    film = context.films.film(context.partner_of[clip.clip_id])
+    film = context.films.film(context.other_of[clip.clip_id])
     again = itertools.chain.from_iterable(film.frames() for _ in itertools.count())
     return (_sized(image, clip.size_px) for image in itertools.islice(again, len(clip)))
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from csg405.cli._shared import ConfigName, EngineName, Overrides, RunName, Workers, open_run, out, say
 from csg405.run import Run
@@ -123,7 +123,8 @@ def working(opened: Run, engine: str) -> Iterator[Any]:
 
 def print_table(table: Any) -> None:
     """Systems and their values by the metrics that rank, and a few beside."""
-    grid = Table("system", *table.columns, box=box.SIMPLE)
+    columns = [Column(name, overflow="fold") for name in table.columns]
+    grid = Table(Column("system", no_wrap=True), *columns, box=box.SIMPLE)
     for name, cells in table.rows:
         grid.add_row(name, *cells)
     out.print(grid)
