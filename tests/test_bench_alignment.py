@@ -130,6 +130,13 @@ def test_both_hands_beat_and_one_that_is_not_shown_does_not() -> None:
         np.testing.assert_allclose(found, wanted, atol=0.04)
 
 
+def test_a_stop_that_is_not_shown_is_no_beat() -> None:
+    clip = motion.clip(small.beating(150, [1.0, 3.0, 5.0]))
+    hidden = motion.hidden(clip, slice(75, 77), [kp.RIGHT_WRIST])  # the stop, and the frame after it
+    np.testing.assert_allclose(ba_kappa.beats_s(truth_of(clip)), [1, 3, 5])
+    np.testing.assert_allclose(ba_kappa.beats_s(truth_of(hidden)), [1, 5])
+
+
 def test_where_a_hidden_hand_is_said_to_be_does_not_matter() -> None:
     clip = motion.hidden(motion.clip(small.beating(200, small.times(200, seed=1))), slice(20, 60), [kp.RIGHT_WRIST])
     elsewhere = clip.keypoints_px.copy()

@@ -276,7 +276,7 @@ WITHOUT_ENCODERS = ("ba_kappa", "coverage", "kin", "lip_r")
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_verdicts_on_a_smaller_release_are_the_goldens(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
     from csg405.synth.truth import write_truth

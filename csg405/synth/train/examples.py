@@ -26,6 +26,9 @@ _MOST_PERSONS = 4
 _EMPTY = 0.12
 """Part of the detector's pictures in which nobody is."""
 
+_THINGS = 0.4
+"""Part of them in which things lie about that look a little like heads and bodies."""
+
 _MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 _STD = np.array([58.395, 57.12, 57.375], np.float32)
 
@@ -123,6 +126,8 @@ class DetectorExamples(IterableDataset[Batch]):
         view, boxes = self.store.picture(number, "view"), self.store.boxes(number)
         if rng.random() < _EMPTY:
             view, boxes = nobody(rng), boxes[:0]
+        if rng.random() < _THINGS:
+            view = with_things(view, boxes, rng)
         side = DETECTOR_SIDE / VIEW * float(rng.uniform(0.55, 1.0) if rng.random() < 0.4 else 1.0)
         side = min(side, DETECTOR_SIDE / view.shape[0])
         matrix = np.array([[side, 0, 0], [0, side, 0]], np.float64)
@@ -144,6 +149,23 @@ class DetectorExamples(IterableDataset[Batch]):
         padded[: len(kept)] = kept
         pixels = relit(np.asarray(canvas, np.uint8), rng)[..., ::-1].astype(np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)), padded
+
+
+def with_things(view: Image, boxes: FloatArray, rng: np.random.Generator) -> Image:
+    """The view [height, width, 3] with lamps, posts and patches beside its persons, often at its edge."""
+    height, width = view.shape[:2]
+    things = view.copy()
+    for _ in range(int(rng.integers(1, 6))):
+        red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
+        x = int(rng.choice([0, width])) if rng.random() < 0.4 else int(rng.integers(width))
+        y, size = int(rng.integers(height)), int(rng.integers(4, height // 4))
+        if rng.random() < 0.7:
+            cv2.circle(things, (x, y), size, (red, green, blue), -1, cv2.LINE_AA)
+        else:
+            cv2.rectangle(things, (x - size // 2, y - size), (x + size // 2, height), (red, green, blue), -1)
+    for x1, y1, x2, y2 in boxes.round().astype(int):
+        things[max(y1, 0) : y2, max(x1, 0) : x2] = view[max(y1, 0) : y2, max(x1, 0) : x2]
+    return things
 
 
 def nobody(rng: np.random.Generator) -> Image:
