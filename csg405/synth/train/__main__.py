@@ -43,7 +43,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for pictures and unfinished networks.")] = Path("work/train"),
     out: Annotated[Path, typer.Option(help="Folder for the ONNX files and their record.")] = SHIPPED,
     archives: Annotated[int, typer.Option(min=1, help="Archives of pictures, 600 pictures each.")] = 82,
-    detector_steps: Annotated[int, typer.Option(min=1)] = 3700,
+    detector_steps: Annotated[int, typer.Option(min=1)] = 5000,
     pose_steps: Annotated[int, typer.Option(min=1)] = 2600,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     note: Annotated[str, typer.Option(help="For the record: what was done otherwise than this command does.")] = "",
