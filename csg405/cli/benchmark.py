@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,14 @@ from rich import box
 from rich.table import Column, Table
 
 from csg405.cli._shared import ConfigName, EngineName, Overrides, RunName, Workers, open_run, out, say
+from csg405.errors import UserError
 from csg405.run import Run
 
 benchmark = typer.Typer(help="The benchmark on a release: metrics, their cards, and controls.", no_args_is_help=True)
 kit = typer.Typer(help="What is learnt before a score is taken: encoders, normaliser, controls.", no_args_is_help=True)
 benchmark.add_typer(kit, name="kit")
+
+_LIBRARIES = ("librosa", "safetensors", "threadpoolctl", "torch")
 
 KitFolder = Annotated[
     Path | None, typer.Option("--kit", help="Folder of the kit; work/<run>/benchmark/kit when missing.")
@@ -90,8 +94,20 @@ def cards(
     say(f"cards: {path}")
 
 
+def need_libraries() -> None:
+    """Make sure that what scores are computed with is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"the benchmark needs {', '.join(missing)}; run `make setup EXTRAS=bench`")
+
+
 def train_kit(opened: Run, place: Path) -> None:
     """Train a kit into a folder, with the run's configuration."""
+    need_libraries()
     reader = _module("release").ReleaseReader(opened.folders)
     _module("kit.train").train(reader, place, settings_of(opened).kit)
 
@@ -113,9 +129,14 @@ def settings_of(opened: Run) -> Any:
 
 @contextlib.contextmanager
 def working(opened: Run, engine: str) -> Iterator[Any]:
-    """An engine with the run's settings, until the end of the block."""
+    """An engine with the run's settings, until the end of the block.
+
+    Raises:
+        UserError: what scores are computed with is not installed.
+    """
     from csg405 import engine as engines
 
+    need_libraries()
     common = opened.common
     with contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as on:
         yield on
