@@ -6,6 +6,7 @@ A worker that dies or hangs costs its shard and never the run: pebble starts ano
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import multiprocessing
@@ -25,6 +26,9 @@ from csg405.errors import UserError
 from csg405.operator import Resources
 
 T = TypeVar("T")
+
+_PATIENCE_S = 30
+"""How long idle processes may take to leave before they are stopped, s; once in some thirty runs one did not leave."""
 
 Worker = Callable[[str], T]
 """Called with the name of a shard."""
@@ -115,9 +119,15 @@ class LocalEngine:
 
     def _leave(self, *, now: bool) -> None:
         pool, self._pool = self._pool, None
-        if pool is not None:
-            (pool.stop if now else pool.close)()
-            pool.join()
+        if pool is None:
+            return
+        if not now:
+            pool.close()
+            with contextlib.suppress(TimeoutError):
+                pool.join(_PATIENCE_S)
+                return
+        pool.stop()
+        pool.join()
 
 
 def _outcome(future: Any, shard: str, deadline_s: float) -> Outcome[Any]:
