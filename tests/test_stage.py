@@ -157,7 +157,7 @@ def test_a_shard_that_fails_costs_itself(tmp_path: Path):
     assert result.done == 2
     (failure,) = result.failures
     assert (failure.step, failure.shard) == ("filter.criteria", "00001")
-    assert "Traceback" in failure.log.read_text()
+    assert "the part cannot be read" in failure.log.read_text()
     assert not run.stamp("filter").exists()
     assert [path.name for path in table.parts(run.folders.table(Verdict))] == [
         "part-00000.parquet",
