@@ -140,7 +140,8 @@ def account(folders: Folders, films: Mapping[str, Truth]) -> Account:
     Returns:
         The fate of every take of the films that the run has a video of, and the errors.
     """
-    names = {video.video_id: _name(video.source) for video in table.read(folders.table(Video), Video)}
+    videos = [video for video in table.read(folders.table(Video), Video) if video.status == "ok"]
+    names = {video.video_id: _name(video.source) for video in videos}
     known = {video_id: films[name] for video_id, name in names.items() if name in films}
     marks = _marks(folders)
     fates = [
