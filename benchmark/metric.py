@@ -129,7 +129,7 @@ def compute(module: MetricModule, rows: Rows, truth: Rows) -> Values:
     if whole is not None:
         return cast(Values, whole(rows, truth))
     by_clip = per_clip(module, rows, truth)
-    return {card.name: _mean(value for values in by_clip.values() if (value := values[card.name]) is not None)
+    return {card.name: known_mean(values[card.name] for values in by_clip.values())
             for card in module.CARDS}  # fmt: skip
 
 
@@ -145,14 +145,15 @@ def per_clip(module: MetricModule, rows: Rows, truth: Rows) -> dict[str, Values]
     for key, row in rows.items():
         held.setdefault(key.clip_id, []).append(clip_values(row, truth[Key(key.clip_id, 0)]))
     return {
-        clip_id: {card.name: _mean(found for value in values if (found := value[card.name]) is not None)
+        clip_id: {card.name: known_mean(value[card.name] for value in values)
                   for card in module.CARDS}
         for clip_id, values in held.items()
     }  # fmt: skip
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    held = list(values)
+def known_mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that could be computed; None if none could."""
+    held = [value for value in values if value is not None]
     return float(np.mean(held)) if held else None
 
 

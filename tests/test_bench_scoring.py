@@ -575,7 +575,7 @@ def test_a_difference_is_the_systems_value_less_the_controls(tmp_path: Path) -> 
     cluster_of = {f"{name}.{i}": name for name in SPEAKERS for i in range(2)}
     book = Book.open(files, [lip_velocity], cluster_of)
     own = {"lip_velocity": lips_rows(0.5, seed=9)}
-    found = {row["against"]: row for row in results.comparisons(book, own)}
+    found = {row["against"]: row for row in results.comparisons(book, own, book.by_clip(own))}
     assert set(found) == set(systems)
     for name, value in systems.items():
         row = found[name]

@@ -7,7 +7,7 @@ for each clip, and the metrics leave pairs of windows of the same clip out where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -105,9 +105,3 @@ def one_pool(pooled: Callable[..., Pooled], rows: Rows, truth: Rows) -> Values:
     """The values of all rows together, for a metric that offers `Pooled`."""
     together = {key.clip_id: _NO_CLUSTER for key in (*rows, *truth)}
     return pooled([rows], truth, cluster_of=together)([Pick(0, _NO_CLUSTER)], [_NO_CLUSTER])
-
-
-def mean_over_seeds(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that could be computed; None if none could."""
-    held = [value for value in values if value is not None]
-    return float(np.mean(held)) if held else None

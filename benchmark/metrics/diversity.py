@@ -27,12 +27,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Rows, Values
+from csg405.benchmark.metric import Card, Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import distances
 from csg405.benchmark.metrics._features import (
     Floats,
     Piece,
-    mean_over_seeds,
     measure,
     pieces,
     same_clip,
@@ -79,7 +78,7 @@ def compute(rows: Rows, truth: Rows) -> Values:
     if not true:
         return {"diversity": None, "multimodality": None}
     by_seed = {seed: pieces(rows, part=_PART, seed=seed) for seed in seeds(rows)}
-    between = mean_over_seeds(_between_clips(found) for found in by_seed.values())
+    between = known_mean(_between_clips(found) for found in by_seed.values())
     within = _between_seeds(by_seed)
     return {
         "diversity": None if between is None else between / true,
@@ -102,7 +101,7 @@ def _between_seeds(by_seed: dict[int, list[Piece]]) -> float | None:
     for found in by_seed.values():
         for piece in found:
             of_clip.setdefault(piece.clip_id, []).append(piece.features)
-    return mean_over_seeds(
+    return known_mean(
         float(np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in itertools.combinations(samples, 2)]))
         for _, samples in sorted(of_clip.items())
         if len(samples) >= _LEAST_SEEDS

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Perturbation, Rows, Values
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import Gaussian, Moments, frechet
 from csg405.benchmark.metrics._features import (
     Floats,
@@ -35,7 +35,6 @@ from csg405.benchmark.metrics._features import (
     Pick,
     Piece,
     Pooled,
-    mean_over_seeds,
     measure,
     one_pool,
     pieces,
@@ -95,7 +94,7 @@ _SEED = 20260801
 def compute(rows: Rows, truth: Rows) -> Values:
     """Both distances; None with no more windows than dimensions, or too few to extrapolate."""
     true = pieces(truth, part=_PART, seed=0)
-    far = mean_over_seeds(extrapolated(pieces(rows, part=_PART, seed=seed), true) for seed in seeds(rows))
+    far = known_mean(extrapolated(pieces(rows, part=_PART, seed=seed), true) for seed in seeds(rows))
     return {**one_pool(pooled, rows, truth), "fgd_inf": far}
 
 
@@ -128,7 +127,7 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
         of_y = np.array([index[name] for name in clusters], np.int64)
         true = y.gaussian(of_y) if y.counts[of_y].sum() > len(centre) else None
         enough = (found.gaussian(of_x) for found in x if found.counts[of_x].sum() > len(centre))
-        return {"fgd": mean_over_seeds(_apart(found, true) for found in enough)}
+        return {"fgd": known_mean(_apart(found, true) for found in enough)}
 
     return values
 

@@ -26,13 +26,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Perturbation, Rows, Values
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import KernelSums, Side, mmd_from_sums, pair_sums
 from csg405.benchmark.metrics._features import (
     PARTS,
     Pick,
     Pooled,
-    mean_over_seeds,
     measure,
     one_pool,
     pieces,
@@ -94,9 +93,7 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
         x = np.array([pick.system * len(names) + index[pick.cluster] for pick in picks], np.int64)
         y = np.array([index[name] for name in clusters], np.int64)
-        return {
-            name: mean_over_seeds(mmd_from_sums(found, x=x, y=y) for found in by_seed) for name, by_seed in sums.items()
-        }
+        return {name: known_mean(mmd_from_sums(found, x=x, y=y) for found in by_seed) for name, by_seed in sums.items()}
 
     return values
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from csg405 import keypoints as kp
 from csg405.benchmark.clip import Bools, Seen
-from csg405.benchmark.metric import Card, Perturbation, Row, Rows, Values
+from csg405.benchmark.metric import Card, Perturbation, Row, Rows, Values, known_mean
 from csg405.benchmark.metrics._features import Pooled, one_pool
 from csg405.benchmark.metrics._motion import BODY, Floats, changes, pooled_sums
 from csg405.schema import FloatArray
@@ -133,10 +133,5 @@ def _from_sums(system: Row, true: Row) -> Values:
     values: Values = {}
     for name in _NAMES:
         by_group = [hellinger(p, q) for p, q in zip(system[name], true[name], strict=True)]
-        values[f"kin_{name}"] = _mean(by_group)
-    return {"kin": _mean(list(values.values())), **values}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    held = [value for value in values if value is not None]
-    return float(np.mean(held)) if held else None
+        values[f"kin_{name}"] = known_mean(by_group)
+    return {"kin": known_mean(list(values.values())), **values}

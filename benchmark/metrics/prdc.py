@@ -30,11 +30,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Perturbation, Rows, Values
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import distances
 from csg405.benchmark.metrics._features import (
     Floats,
-    mean_over_seeds,
     measure,
     pieces,
     same_clip,
@@ -118,7 +117,7 @@ def compute(rows: Rows, truth: Rows) -> Values:
         found = pieces(rows, part=_PART, seed=seed)
         if found:
             by_seed.append(_values(Sample(*thinned(found, most=_MOST)), y, reach=reach, k=NEIGHBOURS))
-    return {card.name: mean_over_seeds(values[card.name] for values in by_seed) for card in CARDS}
+    return {card.name: known_mean(values[card.name] for values in by_seed) for card in CARDS}
 
 
 def prdc(x: Sample, y: Sample, *, k: int = NEIGHBOURS) -> Values:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Rows, Values
+from csg405.benchmark.metric import Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import Gaussian, KernelSums, Side, frechet, mmd_from_sums, pair_sums
-from csg405.benchmark.metrics._features import Floats, Pick, Piece, Pooled, mean_over_seeds, pieces, seeds
+from csg405.benchmark.metrics._features import Floats, Pick, Piece, Pooled, pieces, seeds
 
 _ALL = np.zeros(1, np.int64)
 """The one cluster that there is."""
@@ -31,7 +31,7 @@ def frechet_of(rows: Rows, truth: Rows, *, name: str) -> float | None:
     if true is None:
         return None
     found = (gaussian_of(_together(pieces(rows, part=name, seed=seed))) for seed in seeds(rows))
-    return mean_over_seeds(frechet(one, true) for one in found if one is not None)
+    return known_mean(frechet(one, true) for one in found if one is not None)
 
 
 def mmd_of(rows: Rows, truth: Rows, *, name: str) -> float | None:
@@ -46,7 +46,7 @@ def mmd_of(rows: Rows, truth: Rows, *, name: str) -> float | None:
     yy = pair_sums(y, y)
     sides = (Side(pieces(rows, part=name, seed=seed), 1) for seed in seeds(rows))
     found = (KernelSums(xx=pair_sums(x, x), xy=pair_sums(x, y), yy=yy) for x in sides)
-    return mean_over_seeds(mmd_from_sums(sums, x=_ALL, y=_ALL) for sums in found)
+    return known_mean(mmd_from_sums(sums, x=_ALL, y=_ALL) for sums in found)
 
 
 def mmd_pooled(systems: Sequence[Rows], truth: Rows, *, card: str, name: str, cluster_of: Mapping[str, str]) -> Pooled:
@@ -77,7 +77,7 @@ def mmd_pooled(systems: Sequence[Rows], truth: Rows, *, card: str, name: str, cl
     def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
         own = np.array([pick.system * len(names) + index[pick.cluster] for pick in picks], np.int64)
         true = np.array([index[cluster] for cluster in clusters], np.int64)
-        return {card: mean_over_seeds(mmd_from_sums(sums, x=own, y=true) for sums in by_seed)}
+        return {card: known_mean(mmd_from_sums(sums, x=own, y=true) for sums in by_seed)}
 
     return values
 

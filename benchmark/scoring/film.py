@@ -195,7 +195,7 @@ def _end_to_end(
         }  # fmt: skip
     told = {name: {card: rounded(value) for card, value in of.items()} for name, of in held.items()}
     return {
-        "why_not": None, "metrics": found, "controls": told, "comparisons": results.comparisons(book, measured)
+        "why_not": None, "metrics": found, "controls": told, "comparisons": results.comparisons(book, measured, by_clip)
     }, by_clip  # fmt: skip
 
 

@@ -7,6 +7,7 @@ any engine with any number of workers, byte by byte. Between machines sums may b
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import platform
@@ -80,7 +81,7 @@ def assemble(
         "speakers": len(set(book.cluster_of.values())),
         "metrics": _metrics(book, measured, values, by_clip, controls, passed, why),
         "controls": {name: {card: rounded(value) for card, value in held.items()} for name, held in controls.items()},
-        "comparisons": comparisons(book, measured),
+        "comparisons": comparisons(book, measured, by_clip),
         **_breakdowns(book, measured, groups),
         "curves": _curves(book, measured),
         "environment": environment(),
@@ -153,14 +154,20 @@ def _smallest(interval: Interval | None) -> float | None:
     return None if interval is None else statistics.smallest_difference(interval.se, clusters=interval.clusters)
 
 
-def comparisons(book: Book, measured: Measured) -> list[dict[str, Any]]:
-    """The submission against every control by the metrics that rank, their p-values adjusted together."""
+def comparisons(book: Book, measured: Measured, own_clips: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """The submission against every control by the metrics that rank, their p-values adjusted together.
+
+    Args:
+        book: rows of the controls.
+        measured: rows of the submission.
+        own_clips: by card, the submission's values of clips.
+    """
     ranking = [(module, card) for module in book.modules for card in module.CARDS if card.ranks]
+    paired = dataclasses.replace(book, modules=[module for module, _ in ranking if not hasattr(module, "pooled")])
     found: list[dict[str, Any]] = []
-    own_clips = book.by_clip(measured)
     for name in book.files:
         control = book.rows(name)
-        control_clips = book.by_clip(control)
+        control_clips = paired.by_clip(control)
         for module, card in ranking:
             measure = metric.measure_name(module)
             if hasattr(module, "pooled"):

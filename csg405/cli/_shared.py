@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import shlex
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -53,3 +56,22 @@ def open_run(run: str, config: str, overrides: list[str] | None, workers: int | 
         raise UserError(f"SET {os.environ['CSG405_SET']!r}: {error}; put quotes round a value with spaces") from error
     extra = [] if workers is None else [f"engine.workers={workers}"]
     return Run.open(run, config, [*given, *(overrides or []), *extra])
+
+
+@contextlib.contextmanager
+def working(run: Run, engine: str) -> Iterator[Any]:
+    """An engine with the run's settings, until the end of the block.
+
+    Raises:
+        UserError: Ray is asked for, and not installed.
+    """
+    from csg405 import engine as engines
+
+    common = run.common
+    with contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as on:
+        yield on
+
+
+def benchmark_module(name: str) -> Any:
+    """A module of the benchmark, which the core does not import by its name."""
+    return importlib.import_module(f"csg405.benchmark.{name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,18 @@ import typer
 from rich import box
 from rich.table import Column, Table
 
-from csg405.cli._shared import ConfigName, EngineName, Overrides, RunName, Workers, open_run, out, say
+from csg405.cli._shared import (
+    ConfigName,
+    EngineName,
+    Overrides,
+    RunName,
+    Workers,
+    benchmark_module,
+    open_run,
+    out,
+    say,
+    working,
+)
 from csg405.errors import UserError
 from csg405.run import Run
 
@@ -64,8 +74,8 @@ def run_(
     with opened.locked("benchmark run"):
         if not (place / "kit.json").is_file():
             train_kit(opened, place)
-        with working(opened, engine) as on:
-            table = _module("scoring.table").of_controls(place_of(opened, place, split), on)
+        with scoring(opened, engine) as on:
+            table = benchmark_module("scoring.table").of_controls(place_of(opened, place, split), on)
     print_table(table)
     say(f"benchmark: {table.path}")
 
@@ -84,9 +94,9 @@ def cards(
     opened = open_run(run, config, overrides, workers, engine)
     with opened.locked("benchmark cards"):
         place = place_of(opened, folder or kit_folder(opened), split)
-        with working(opened, engine) as on:
-            found = _module("cards").examine(place, on)
-        path = _module("cards").write(place, found)
+        with scoring(opened, engine) as on:
+            found = benchmark_module("cards").examine(place, on)
+        path = benchmark_module("cards").write(place, found)
     grid = Table("metric", "passes", "answers", "ignores", "beyond the truth", box=box.SIMPLE)
     for card in found:
         grid.add_row(card.name, "yes" if card.passed else "no", *card.words())
@@ -108,13 +118,13 @@ def need_libraries() -> None:
 def train_kit(opened: Run, place: Path) -> None:
     """Train a kit into a folder, with the run's configuration."""
     need_libraries()
-    reader = _module("release").ReleaseReader(opened.folders)
-    _module("kit.train").train(reader, place, settings_of(opened).kit)
+    reader = benchmark_module("release").ReleaseReader(opened.folders)
+    benchmark_module("kit.train").train(reader, place, settings_of(opened).kit)
 
 
 def place_of(opened: Run, folder: Path, split: str) -> Any:
     """Where scores lie: `csg405.benchmark.scoring.score.Place`."""
-    return _module("scoring.place").Place(folders=opened.folders, split=split, kit=_kit(folder))
+    return benchmark_module("scoring.place").Place(folders=opened.folders, split=split, kit=_kit(folder))
 
 
 def kit_folder(opened: Run) -> Path:
@@ -128,17 +138,14 @@ def settings_of(opened: Run) -> Any:
 
 
 @contextlib.contextmanager
-def working(opened: Run, engine: str) -> Iterator[Any]:
-    """An engine with the run's settings, until the end of the block.
+def scoring(opened: Run, engine: str) -> Iterator[Any]:
+    """An engine to score on, until the end of the block.
 
     Raises:
         UserError: what scores are computed with is not installed.
     """
-    from csg405 import engine as engines
-
     need_libraries()
-    common = opened.common
-    with contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as on:
+    with working(opened, engine) as on:
         yield on
 
 
@@ -152,9 +159,4 @@ def print_table(table: Any) -> None:
 
 
 def _kit(folder: Path) -> Any:
-    return _module("kit").Kit.open(folder)
-
-
-def _module(name: str) -> Any:
-    """A module of the benchmark, which the core does not import by its name."""
-    return importlib.import_module(f"csg405.benchmark.{name}")
+    return benchmark_module("kit").Kit.open(folder)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from csg405.cli._shared import say
+from csg405.cli._shared import benchmark_module, say
 
 leaderboard = typer.Typer(help="Leaderboards: start one, add scores to it, and write its site.", no_args_is_help=True)
 
@@ -22,7 +21,7 @@ def init(
     title: Annotated[str | None, typer.Option(help="What stands at its head.")] = None,
 ) -> None:
     """Write leaderboard.yaml for scores with the data, kit and evaluator of one that is there."""
-    say(f"leaderboard: {_module().init(folder, score_folder=score, title=title)}")
+    say(f"leaderboard: {benchmark_module('pages.leaderboard').init(folder, score_folder=score, title=title)}")
 
 
 @leaderboard.command()
@@ -32,15 +31,10 @@ def add(
     name: Annotated[str | None, typer.Option(help="Of the entry; the score folder's when missing.")] = None,
 ) -> None:
     """Copy a score into the leaderboard; `build` shows it."""
-    say(f"leaderboard: added {_module().add(folder, score_folder=score, name=name)}")
+    say(f"leaderboard: added {benchmark_module('pages.leaderboard').add(folder, score_folder=score, name=name)}")
 
 
 @leaderboard.command()
 def build(folder: Folder) -> None:
     """Write the site: index.html, a page for each entry, leaderboard.json."""
-    say(f"leaderboard: open {_module().build(folder)}")
-
-
-def _module() -> Any:
-    """The benchmark's module, which the core does not import by its name."""
-    return importlib.import_module("csg405.benchmark.pages.leaderboard")
+    say(f"leaderboard: open {benchmark_module('pages.leaderboard').build(folder)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from typing import Any
 
@@ -11,7 +10,19 @@ from rich import box
 from rich.table import Table
 
 from csg405 import table
-from csg405.cli._shared import FAILED, ConfigName, EngineName, Overrides, RunName, Workers, open_run, out, say, show
+from csg405.cli._shared import (
+    FAILED,
+    ConfigName,
+    EngineName,
+    Overrides,
+    RunName,
+    Workers,
+    open_run,
+    out,
+    say,
+    show,
+    working,
+)
 from csg405.config import STAGES
 from csg405.progress import console as terminal
 from csg405.run import Run
@@ -92,15 +103,10 @@ def _run_stage(stage: str, run: Run, engine: str) -> None:
     Raises:
         typer.Exit: with status 1 when shards failed.
     """
-    from csg405 import engine as engines
     from csg405 import stage as stages
 
     run.require(STAGES[STAGES.index(stage) - 1])
-    common = run.common
-    with (
-        run.locked(stage),
-        contextlib.closing(engines.make(common.engine, kind=engine, device=common.device)) as workers,
-    ):
+    with run.locked(stage), working(run, engine) as workers:
         result = stages.run(run, stage, workers)
         finish = _finish_of(stage)
         if finish is not None and result.accepted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from pathlib import Path
@@ -13,8 +12,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from csg405.cli._shared import USER_ERROR, ConfigName, EngineName, Overrides, Workers, open_run, out, say
-from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, place_of, settings_of, working
+from csg405.cli._shared import (
+    USER_ERROR,
+    ConfigName,
+    EngineName,
+    Overrides,
+    Workers,
+    benchmark_module,
+    open_run,
+    out,
+    say,
+)
+from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, place_of, scoring, settings_of
 from csg405.errors import UserError
 from csg405.progress import Progress
 from csg405.run import Folders
@@ -41,7 +50,7 @@ def init(
     known = _known(run, clips)
     if known is None:
         raise UserError("which clips? Give --run RUN, or --clips FILE with a clips.json")
-    count = _module("init").write_template(folder, known, split=split, track=track)
+    count = benchmark_module("submission.init").write_template(folder, known, split=split, track=track)
     say(f"{folder}: {count} clips of {split} to predict; fill in submission.yaml and REPORT.md, then seal it")
 
 
@@ -53,7 +62,7 @@ def seal(
     ] = None,
 ) -> None:
     """Write training_ids.txt.gz and checksums.sha256: the last step before it is packed."""
-    init_module = _module("init")
+    init_module = benchmark_module("submission.init")
     ids = None if training_ids is None else init_module.read_video_ids(training_ids)
     say(f"{folder}: {init_module.seal(folder, video_ids=ids)} files sealed")
 
@@ -69,7 +78,7 @@ def validate(
     """Say everything that is wrong with a submission; status 2 where it is refused."""
     known = _known(run, clips)
     with Progress("validate", total=_files(path), unit="predictions") as progress:
-        report = _module("validate").validate(
+        report = benchmark_module("submission.validate").validate(
             path, known=known, work=Path.cwd() / "work", workers=workers or os.cpu_count() or 1,
             advance=progress.advance,
         )  # fmt: skip
@@ -98,9 +107,9 @@ def score(
 ) -> None:
     """Score a submission beside all controls; write results.json, values by clip and a page."""
     opened = open_run(run, config, overrides, workers, engine)
-    with opened.locked("submission score"), working(opened, engine) as on:
+    with opened.locked("submission score"), scoring(opened, engine) as on:
         place = place_of(opened, kit or kit_folder(opened), split)
-        found = _module("score", of="scoring").score(
+        found = benchmark_module("scoring.score").score(
             path, place, on, with_towers=towers, wanted_score=wanted, video=settings_of(opened).video,
             device=opened.common.device,
         )  # fmt: skip
@@ -115,8 +124,8 @@ def counterfactual(
     split: SplitName = "test",
 ) -> None:
     """Write sounds that nobody made, for a submission that shows that its system listens."""
-    reader = _module("release", of="").ReleaseReader(Folders(Path.cwd(), run))
-    count = _module("counterfactual", of="").write(folder, reader, split=split)
+    reader = benchmark_module("release").ReleaseReader(Folders(Path.cwd(), run))
+    count = benchmark_module("counterfactual").write(folder, reader, split=split)
     say(f"{folder}: {count} sounds; put their motions into counterfactual/<clip_id>/<kind>.npz of the submission")
 
 
@@ -131,7 +140,7 @@ def compare(
 ) -> None:
     """Say by which metrics two scores differ beyond chance."""
     home = None if run is None else Folders(Path.cwd(), run).work / "benchmark"
-    found = _module("compare", of="scoring").compare(first, second, home=home)
+    found = benchmark_module("scoring.compare").compare(first, second, home=home)
     if as_json:
         say(json.dumps(found.as_json(), indent=1))
         return
@@ -160,7 +169,7 @@ def report(
 ) -> None:
     """Write the page of a score again."""
     folders = _folders_of(folder) if run is None else Folders(Path.cwd(), run)
-    say(f"report: {_module('report', of='pages').build(folder, predictions=predictions, folders=folders)}")
+    say(f"report: {benchmark_module('pages.report').build(folder, predictions=predictions, folders=folders)}")
 
 
 def _folders_of(folder: Path) -> Folders:
@@ -197,22 +206,17 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _module(name: str, *, of: str = "submission") -> Any:
-    """A module of the benchmark, which the core does not import by its name."""
-    return importlib.import_module(".".join(part for part in ("csg405.benchmark", of, name) if part))
-
-
 def _known(run: str | None, clips: Path | None) -> Any:
     if run is not None and clips is not None:
         raise UserError("--run and --clips are two lists of clips; give one of them")
     if run is not None:
-        return _module("clips").of_run(Path.cwd(), run)
-    return None if clips is None else _module("clips").from_file(clips)
+        return benchmark_module("submission.clips").of_run(Path.cwd(), run)
+    return None if clips is None else benchmark_module("submission.clips").from_file(clips)
 
 
 def _files(path: Path) -> int:
     """How many predictions a folder holds, for the bar; an archive does not say it before it is unpacked."""
-    return len(_module("layout").look(path).predictions) if path.is_dir() else 0
+    return len(benchmark_module("submission.layout").look(path).predictions) if path.is_dir() else 0
 
 
 def _show(path: Path, report: Any) -> None:
