@@ -3,6 +3,9 @@
 Order and names: Jin et al., "Whole-Body Human Pose Estimation in the Wild" (ECCV 2020); the face's 68 points are
 those of iBUG 300-W. x to the right, y down, in pixels; (0, 0) is the centre of the top-left pixel. Left and right
 are the person's.
+
+`csg405.keypoints.representations` writes them in other ways, `alignment` lays one person's over another's, `drawing`
+makes pictures of them.
 """
 
 from __future__ import annotations
