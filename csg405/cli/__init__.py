@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from csg405 import __version__
-from csg405.cli import benchmark, leaderboard, look, stages, submission, world
+from csg405.cli import benchmark, features, leaderboard, look, models, stages, submission, world
 from csg405.cli._shared import USER_ERROR, show
 from csg405.errors import UserError
 from csg405.progress import console as terminal
@@ -30,6 +30,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "filter": stages.filter_,
     "postprocess": stages.postprocess,
     "report": stages.report,
+    "generate": models.generate,
     "status": look.status,
     "show": look.show_clip,
     "doctor": look.doctor,
@@ -37,6 +38,13 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in _COMMANDS.items():
     app.command(name)(command)
 app.add_typer(world.synth, name="synth")
+_OF_THE_BENCHMARK: dict[str, Callable[..., None]] = {
+    "features": features.features,
+    "train": models.train,
+    "sample": models.sample,
+}
+for name, command in _OF_THE_BENCHMARK.items():
+    benchmark.benchmark.command(name)(command)
 app.add_typer(benchmark.benchmark, name="benchmark")
 app.add_typer(submission.submission, name="submission")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")

@@ -31,7 +31,7 @@ benchmark = typer.Typer(help="The benchmark on a release: metrics, their cards, 
 kit = typer.Typer(help="What is learnt before a score is taken: encoders, normaliser, controls.", no_args_is_help=True)
 benchmark.add_typer(kit, name="kit")
 
-_LIBRARIES = ("librosa", "safetensors", "threadpoolctl", "torch")
+_LIBRARIES = ("accelerate", "librosa", "safetensors", "threadpoolctl", "torch", "transformers")
 
 KitFolder = Annotated[
     Path | None, typer.Option("--kit", help="Folder of the kit; work/<run>/benchmark/kit when missing.")

@@ -47,6 +47,34 @@ def sound(path: Path, *, start_ms: int, n_samples: int) -> FloatArray:
     return result
 
 
+def whole_sound(path: Path, *, longest_s: float) -> FloatArray:
+    """All the sound of a file from its first sample on: [n] mono at 16 kHz, -1 to 1, gaps filled with silence.
+
+    Args:
+        path: of the first audio stream of which it is read.
+        longest_s: no more is taken, s.
+
+    Raises:
+        Unreadable: no audio stream, nothing in it, more than is taken, or it cannot be decoded.
+    """
+    most = round(longest_s * AUDIO_RATE_HZ)
+    pieces: list[FloatArray] = []
+    origin, length = 0, 0
+    for first, samples in _placed(_mono(frames_from(path, _first_audio, start_ms=0))):
+        if not pieces:
+            origin = first
+        gap = first - origin - length
+        if gap > 0:
+            pieces.append(np.zeros(gap, np.float32))
+        pieces.append(samples[max(-gap, 0) :])
+        length = max(length, first - origin + len(samples))
+        if length > most:
+            raise Unreadable(Reason.NO_AUDIO, f"it has more than {longest_s:g} s of sound")
+    if not length:
+        raise Unreadable(Reason.NO_AUDIO, "the file has an audio stream with nothing in it")
+    return np.concatenate(pieces)
+
+
 def _first_audio(container: Any) -> Any:
     if not container.streams.audio:
         raise Unreadable(Reason.NO_AUDIO, "the file has no audio stream")

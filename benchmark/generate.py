@@ -1,0 +1,160 @@
+"""A picture of a person and a recording of speech in, a film of the person speaking with their hands out.
+
+The picture's pose is estimated by the core's networks, the model makes a motion in the picture's own pixels that goes
+on from that pose, the renderer draws it frame by frame, and the sound is put beside it on the clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from csg405 import keypoints as kp
+from csg405.benchmark.clip import SEEN
+from csg405.benchmark.models.base import Sampling
+from csg405.benchmark.models.speech import Performer, prepared
+from csg405.benchmark.renderers.base import Renderer
+from csg405.benchmark.renderers.film import write_film
+from csg405.benchmark.video_networks import PosePair
+from csg405.errors import UserError
+from csg405.keypoints import alignment
+from csg405.media.clock import AUDIO_RATE_HZ
+from csg405.media.decode import Image
+from csg405.media.probe import Unreadable
+from csg405.media.sound import whole_sound
+from csg405.schema import FloatArray
+
+_LONGEST_S = 3600.0
+
+Advance = Callable[[int], None]
+"""Is told how many more frames are done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """A person in a picture."""
+
+    image: Image
+    """[height, width, 3] RGB"""
+    keypoints_px: FloatArray
+    """[133, 2]"""
+    score: FloatArray
+    """[133]"""
+
+
+def read_picture(path: Path, *, most_px: int) -> Image:
+    """A picture as RGB with even sides, made smaller where its longer side is above `most_px`.
+
+    Raises:
+        UserError: there is no picture in the file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    read = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if read is None:
+        raise UserError(f"{path}: no picture that can be read; give a PNG or JPEG")
+    image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
+    scale = min(1.0, most_px / max(image.shape[:2]))
+    height, width = (max(2, round(side * scale / 2) * 2) for side in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return np.asarray(image, np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def person_in(image: Image, pair: PosePair) -> Person:
+    """The largest person in a picture.
+
+    Raises:
+        UserError: there is none, or their shoulders are not to be seen.
+    """
+    boxes = pair.detector(image)
+    if not len(boxes):
+        raise UserError("nobody was found in the picture; give one of a person seen from the front")
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    points, raw = pair.estimator([image], boxes[[int(np.argmax(areas))]])
+    score = pair.estimator.calibrated(raw)[0]
+    if (score[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]] < SEEN).any():
+        raise UserError("the person's shoulders are not to be seen in the picture; give one from the hips upwards")
+    return Person(image, points[0], score)
+
+
+def read_speech(path: Path) -> FloatArray:
+    """The sound of a file, as mono at 16 kHz with silence behind it up to a whole frame: float32 [640 n].
+
+    Raises:
+        UserError: there is no such file, no sound in it, or too much.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    try:
+        samples = whole_sound(path, longest_s=_LONGEST_S)
+    except Unreadable as error:
+        raise UserError(f"{path}: {error.detail}; give a recording of speech, for example a .wav") from error
+    return prepared(samples, rate_hz=AUDIO_RATE_HZ)
+
+
+def film(
+    person: Person,
+    wave: FloatArray,
+    path: Path,
+    *,
+    performer: Performer,
+    renderer: Renderer,
+    seed: int = 0,
+    sampling: Sampling | None = None,
+    advance: Advance | None = None,
+) -> FloatArray:
+    """Write the film.
+
+    Args:
+        person: who speaks.
+        wave: what is said, [640 n] mono at 16 kHz.
+        path: the mp4 to write, whole or not at all.
+        performer: makes the motion.
+        renderer: draws it.
+        seed: another one gives another motion.
+        sampling: how the model is sampled.
+        advance: is told how many more frames are done.
+
+    Returns:
+        The motion, [n, 133, 2] px.
+
+    Raises:
+        UserError: the renderer or the model cannot take what it is given.
+    """
+    made = list(
+        performer.perform(
+            wave, reference_px=person.keypoints_px, reference_score=person.score, seed=seed, sampling=sampling
+        )
+    )
+    motion = _begun(np.concatenate(made), person)
+    frames = renderer.render(
+        person.image, reference_px=person.keypoints_px, reference_score=person.score, keypoints_px=motion,
+        score=np.repeat(_made_points(person)[None], len(motion), axis=0), wave=wave,
+    )  # fmt: skip
+    write_film(_counted(frames, advance), wave, path)
+    return motion
+
+
+def _begun(motion: FloatArray, person: Person) -> FloatArray:
+    """A motion that begins where the person is, in their size: models without it begin near it."""
+    fitted = alignment.align(motion, person.keypoints_px, reference_score=person.score)
+    return fitted.apply(motion)
+
+
+def _made_points(person: Person) -> FloatArray:
+    """[133] scores of a motion's points: the upper body is made, legs are what the picture shows of them."""
+    score = person.score.copy()
+    score[kp.UPPER_BODY] = 1
+    return score
+
+
+def _counted(frames: Iterable[Image], advance: Advance | None) -> Iterator[Image]:
+    for image in frames:
+        yield image
+        if advance is not None:
+            advance(1)

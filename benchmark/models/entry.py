@@ -1,0 +1,106 @@
+"""A model as a submission: predictions, what it is, what it was trained on, and the seal."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import yaml
+
+from csg405.benchmark import models
+from csg405.benchmark.audio import cache, features
+from csg405.benchmark.audio.settings import AudioSettings
+from csg405.benchmark.models.base import GestureModel, Sampling
+from csg405.benchmark.models.predict import write_predictions
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.submission import init, layout, schema
+from csg405.benchmark.submission.clips import of_run
+from csg405.engine import Engine
+from csg405.run import Folders
+from csg405.table import write_text
+
+_CONTACT = "nobody@example.org"
+
+
+def write(
+    source: str | Path,
+    folder: Path,
+    folders: Folders,
+    engine: Engine,
+    *,
+    split: str,
+    seeds: int,
+    steps: int | None = None,
+    guidance: float | None = None,
+    weights: Path | None = None,
+    name: str | None = None,
+    device: str = "cpu",
+) -> int:
+    """Write a sealed submission of track A; predictions that are there already stay.
+
+    Args:
+        source: of the model: see `csg405.benchmark.models.load`.
+        folder: of the submission; one that this function wrote before goes on.
+        folders: of the run.
+        engine: computes the sound's features.
+        split: to predict.
+        seeds: samples of each clip.
+        steps: of sampling; the model's own if nothing is said.
+        guidance: the same.
+        weights: of an encoder that the model listens through.
+        name: of the system; the model's own if nothing is said.
+        device: where the model runs.
+
+    Returns:
+        Predictions that were made.
+
+    Raises:
+        UserError: the model is not to be had, the folder holds something else, or the release lacks the split.
+    """
+    model = models.load(source).to(device)
+    reader = ReleaseReader(folders)
+    make = features.maker(AudioSettings(features=model.settings.features, folder=weights), device=device)
+    cached = cache.compute(reader, make, engine, split=split)
+    if not (folder / schema.FILE).is_file():
+        init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
+    sampling = model.sampling(steps=steps, guidance=guidance)
+    started = time.monotonic()
+    written = write_predictions(
+        model, reader, cached.features, folder, split=split, seeds=seeds, sampling=sampling
+    )  # fmt: skip
+    seconds = sum(entry.n_frames for entry in reader.clips(split)) / 25 * seeds
+    cost = (time.monotonic() - started) / seconds if written == len(reader.clips(split)) * seeds else None
+    _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
+    init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))
+    return written
+
+
+def _describe(
+    folder: Path, model: GestureModel, sampling: Sampling, *, seeds: int, name: str | None, cost: float | None
+) -> None:
+    """Fill in submission.yaml and REPORT.md."""
+    path = folder / schema.FILE
+    told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    told["system"] |= {"name": name or model.name, "licence": "Apache-2.0"}
+    told["training"] |= {"speakers_seen": False}
+    told["inference"] |= {
+        "seeds": seeds, "steps": sampling.steps, "guidance": sampling.guidance, "window_frames": model.settings.frames,
+        "lookahead_frames": model.settings.lookahead, "reference_frame_policy": "first frame",
+    }  # fmt: skip
+    told["cost"] |= {"parameters_m": round(model.parameters_m(), 3), "gpu": None if model.device.type == "cpu" else "1"}
+    if cost is not None:
+        told["cost"]["seconds_per_video_second"] = round(cost, 4)
+    told["contact"] = told["contact"] or _CONTACT
+    write_text(path, yaml.safe_dump(told, sort_keys=False))
+    settings = json.dumps(model.described(), indent=1, sort_keys=True)
+    write_text(folder / layout.REPORT, f"# {told['system']['name']}\n\n{_lines(model)}\n\n```json\n{settings}\n```\n")
+
+
+def _lines(model: GestureModel) -> str:
+    """The first paragraph of what the model's module says of it."""
+    import sys
+
+    text = sys.modules[type(model).__module__].__doc__ or ""
+    return re.sub(r"\s+", " ", text.split("\n\n")[0]).strip()

@@ -1,0 +1,172 @@
+"""Motions of any length, window by window, each going on from what was made before.
+
+A window's first frames are known: the reference at the beginning, the last frames made before it later. Its last
+frames, made without the sound that follows them, are made anew by the next window. Only one window is in memory, so
+frames can be taken while the sound still comes in: `stream` waits for a window and no more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csg405.benchmark.models.base import GestureModel, Request, Sampling, Window
+from csg405.benchmark.models.codec import References, references_of
+from csg405.errors import UserError
+from csg405.schema import FloatArray
+
+
+def sample(model: GestureModel, requests: Sequence[Request], *, sampling: Sampling | None = None) -> list[FloatArray]:
+    """Motions [n, 133, 2] px for requests, made side by side; each is what it would be alone, to rounding.
+
+    Raises:
+        UserError: a request cannot be met; see `checked`.
+    """
+    pieces: list[list[FloatArray]] = [[] for _ in requests]
+    for chunk in stream(model, requests, sampling=sampling):
+        for held, piece in zip(pieces, chunk, strict=True):
+            held.append(piece)
+    return [np.concatenate(held) for held in pieces]
+
+
+def stream(
+    model: GestureModel, requests: Sequence[Request], *, sampling: Sampling | None = None
+) -> Iterator[list[FloatArray]]:
+    """The same, as it is made: for every request the next frames [m, 133, 2] px, none once it is whole."""
+    for request in requests:
+        checked(model, request)
+    if model.training:
+        raise ValueError(f"{model.name} is being trained; call eval() first")
+    asked = sampling or model.sampling()
+    made = [_Made(request, model) for request in requests]
+    while any(not one.whole for one in made):
+        open_ones = [one for one in made if not one.whole]
+        numbers = _window(model, open_ones, asked)
+        fresh = {id(one): one.take(part) for one, part in zip(open_ones, numbers, strict=True)}
+        yield [fresh.get(id(one), _NONE) for one in made]
+
+
+_NONE: FloatArray = np.zeros((0, 133, 2), np.float32)
+
+
+def checked(model: GestureModel, request: Request) -> None:
+    """Make sure that a motion can be made.
+
+    Raises:
+        UserError: no frames, features of another size, numbers that are none, or a reference without shoulders.
+    """
+    shape = request.features.shape
+    wanted = model.settings.features_dim
+    if request.features.ndim != 2 or shape[1] != wanted or not len(request):
+        raise UserError(
+            f"features of shape {shape}; {model.name} wants [frames, {wanted}] of {model.settings.features!r}, "
+            f"a row for each of 1 or more frames"
+        )
+    for what, array, size in (
+        ("the reference", request.reference_px, (133, 2)), ("the reference's score", request.reference_score, (133,)),
+    ):  # fmt: skip
+        if array.shape != size:
+            raise UserError(f"{what} has shape {array.shape}, wanted {size}")
+    shown = request.reference_px[request.reference_score > 0]
+    if not (
+        np.isfinite(request.features).all() and np.isfinite(shown).all() and np.isfinite(request.reference_score).all()
+    ):
+        raise UserError("features or the reference hold numbers that are not finite")
+
+
+@dataclasses.dataclass
+class _Made:
+    """A motion as far as it is made."""
+
+    request: Request
+    model: GestureModel
+    done: int = 0
+    """Frames that were given away."""
+    windows: int = 0
+    context: Tensor | None = None
+    """[k, d] last numbers made."""
+    references: References = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        points = np.where(self.request.reference_score[:, None] > 0, self.request.reference_px, 0)
+        self.references = references_of([points], [self.request.reference_score]).to(self.model.device)
+        self.base = self._reference_numbers()
+
+    @property
+    def whole(self) -> bool:
+        return self.done == len(self.request)
+
+    @property
+    def start(self) -> int:
+        """Frame in which the next window begins; below 0 before the clip."""
+        return -self.model.lead if self.context is None else self.done - self.model.settings.context
+
+    @property
+    def length(self) -> int:
+        """Frames of the next window."""
+        size = self.model.settings.frames + self.model.lead
+        return min(size, len(self.request) - self.start)
+
+    def known(self) -> Tensor:
+        if self.context is not None:
+            return self.context
+        return self.base.expand(max(self.model.lead, 1), -1)
+
+    def features(self) -> FloatArray:
+        rows = np.zeros((self.length, self.request.features.shape[1]), np.float32)
+        before = max(-self.start, 0)
+        rows[before:] = self.request.features[self.start + before : self.start + self.length]
+        return rows
+
+    def generator(self) -> torch.Generator:
+        seed = hashlib.sha256(f"{self.request.seed} {self.windows}".encode()).digest()[:8]
+        return torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
+
+    def take(self, numbers: Tensor) -> FloatArray:
+        """Keep what the next window needs of a window's numbers [n, d], and give what is new as keypoints."""
+        numbers = numbers[: self.length]
+        end = self.start + self.length
+        kept = end if end == len(self.request) else end - self.model.settings.lookahead
+        fresh = numbers[self.done - self.start : kept - self.start]
+        self.context = numbers[: kept - self.start][-self.model.settings.context :]
+        self.done, self.windows = kept, self.windows + 1
+        placed = self.model.codec.decode(fresh[None], self.references)[0]
+        return np.asarray(placed.float().cpu().numpy())
+
+    def _reference_numbers(self) -> Tensor:
+        keypoints = self.references.keypoints_px[:, None]
+        numbers = self.model.codec.encode(keypoints, self.references)[0]
+        shown = self.references.shown[:, None]
+        return torch.where(self.model.codec.mask(shown)[0], numbers, 0)
+
+
+@torch.inference_mode()
+def _window(model: GestureModel, made: Sequence[_Made], sampling: Sampling) -> list[Tensor]:
+    """The next window of each: [n, d]."""
+    known = [one.known() for one in made]
+    sizes = {len(part) for part in known}
+    if len(sizes) > 1:
+        raise AssertionError(f"windows with {sorted(sizes)} known frames")
+    length = max(one.length for one in made)
+    features = np.zeros((len(made), length, model.settings.features_dim), np.float32)
+    within = np.zeros((len(made), length), np.bool_)
+    for row, one in enumerate(made):
+        features[row, : one.length] = one.features()
+        within[row, : one.length] = True
+    references = References(
+        *(torch.cat([getattr(one.references, field.name) for one in made]) for field in dataclasses.fields(References))
+    )
+    window = Window(
+        features=torch.from_numpy(features).to(model.device),
+        references=references,
+        known=torch.stack(known),
+        within=torch.from_numpy(within).to(model.device),
+        generators=[one.generator() for one in made],
+        rows=model.settings.frames + model.lead,
+    )
+    return list(model.make(window, sampling))

@@ -1,0 +1,128 @@
+"""A model's motions for the clips of a split: what a submission holds, and what training is validated by.
+
+What a model is given of a clip is its sound and its first frame, which is the reference; nothing else. A model with
+the fault `seed_from_target` is given the frames before, too, so its scores are marked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from csg405 import keypoints as kp
+from csg405.benchmark.clip import Clip
+from csg405.benchmark.data import Features
+from csg405.benchmark.models.base import GestureModel, Request, Sampling
+from csg405.benchmark.models.long import sample
+from csg405.benchmark.release import Entry, ReleaseReader
+from csg405.progress import Progress
+from csg405.schema import FloatArray
+from csg405.table import replace_atomically
+
+BATCH = 16
+"""Motions that are made side by side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """A motion that was made for a clip."""
+
+    clip: Clip
+    seed: int
+    keypoints_px: FloatArray
+    """[n, 133, 2]"""
+
+
+def request(clip: Clip, features: FloatArray, *, seed: int) -> Request:
+    """What is asked of a model for a clip."""
+    reference = first_shown(clip)
+    return Request(
+        features=features,
+        reference_px=clip.keypoints_px[reference],
+        reference_score=clip.score[reference],
+        seed=seed_of(clip.clip_id, seed),
+    )
+
+
+def first_shown(clip: Clip) -> int:
+    """The first frame that shows both shoulders; the first one where none does."""
+    both = clip.shown[:, kp.LEFT_SHOULDER] & clip.shown[:, kp.RIGHT_SHOULDER]
+    return int(np.argmax(both))
+
+
+def seed_of(clip_id: str, seed: int) -> int:
+    """A seed for a clip: the same sample of two clips has nothing in common."""
+    return int.from_bytes(hashlib.sha256(f"{clip_id} {seed}".encode()).digest()[:6], "big")
+
+
+def motions(
+    model: GestureModel,
+    clips: Iterable[Clip],
+    features: Features,
+    *,
+    seeds: Sequence[int] = (0,),
+    sampling: Sampling | None = None,
+    batch: int = BATCH,
+) -> Iterator[Motion]:
+    """Motions for clips, in their order, some at a time."""
+    wanted = ((clip, seed) for clip in clips for seed in seeds)
+    while held := list(itertools.islice(wanted, batch)):
+        asked = [request(clip, features(clip.clip_id), seed=seed) for clip, seed in held]
+        for (clip, seed), made in zip(held, sample(model, asked, sampling=sampling), strict=True):
+            yield Motion(clip, seed, made)
+
+
+def write_predictions(
+    model: GestureModel,
+    reader: ReleaseReader,
+    features: Features,
+    folder: Path,
+    *,
+    split: str,
+    seeds: int,
+    sampling: Sampling | None = None,
+) -> int:
+    """Write a submission's predictions; what is there already is not made again.
+
+    Args:
+        model: ready to sample.
+        reader: of the release.
+        features: of its sound.
+        folder: of the submission.
+        split: to predict.
+        seeds: samples of each clip.
+        sampling: how; the model's own way if nothing is said.
+
+    Returns:
+        The number of files that were written.
+    """
+    written = 0
+    entries = reader.clips(split)
+    with Progress("sample", total=len(entries) * seeds, unit="motions") as progress:
+        for entry in entries:
+            missing = [seed for seed in range(seeds) if not _path(folder, entry, seed).is_file()]
+            progress.advance(seeds - len(missing))
+        todo = [entry for entry in entries if any(not _path(folder, entry, seed).is_file() for seed in range(seeds))]
+        for motion in motions(model, reader.iterate(todo), features, seeds=range(seeds), sampling=sampling):
+            path = _path(folder, reader.entry(motion.clip.clip_id), motion.seed)
+            if path.is_file():
+                continue
+            replace_atomically(path, functools.partial(_save, keypoints_px=motion.keypoints_px))
+            written += 1
+            progress.advance()
+    return written
+
+
+def _save(path: Path, *, keypoints_px: FloatArray) -> None:
+    with path.open("wb") as file:
+        np.savez(file, keypoints=keypoints_px)
+
+
+def _path(folder: Path, entry: Entry, seed: int) -> Path:
+    return folder / "predictions" / entry.clip_id / f"seed{seed}.npz"

@@ -1,0 +1,265 @@
+"""The loop: windows in, a smaller loss out, on one processor or many GPUs by way of accelerate.
+
+Every batch begins with a seed that follows from the training's seed and the batch's number, and a checkpoint holds
+weights, their average, the optimiser's state and the place in the data. So a training that was killed at any moment
+goes on from its last checkpoint with the very losses that it would have had, on the CPU to the last bit.
+
+What is kept at the end are the averaged weights (exponential moving average), with normaliser and settings in one
+folder: `csg405.benchmark.models.load` opens it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from csg405.benchmark import models
+from csg405.benchmark.data import Features, WindowLoader
+from csg405.benchmark.models.base import Example, GestureModel
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.training.checkpoints import Checkpoints, History
+from csg405.benchmark.training.examples import endless, example, fit, windows_of
+from csg405.benchmark.training.settings import TrainSettings
+from csg405.errors import UserError
+from csg405.progress import Progress
+from csg405.table import write_text
+
+log = logging.getLogger(__name__)
+
+Validate = Callable[[GestureModel, int], dict[str, float]]
+"""Judges a model after so many batches, by name of the value."""
+
+
+@dataclasses.dataclass
+class Place:
+    """How far a training is."""
+
+    windows: WindowLoader
+    step: int = 0
+    taken: dict[str, Any] | None = None
+    """Where the loader was after that step: it may have read ahead since."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on."""
+        return {"step": self.step, "windows": self.taken or self.windows.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another was."""
+        self.step, self.taken = state["step"], state["windows"]
+        self.windows.load_state_dict(state["windows"])
+
+
+class Learner(nn.Module):
+    """The model, as it is called to learn: what accelerate and torch wrap has to be called itself."""
+
+    def __init__(self, model: GestureModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, given: Example) -> dict[str, Tensor]:
+        """Losses."""
+        return self.model.loss(given)
+
+
+def train(
+    model: GestureModel,
+    reader: ReleaseReader,
+    features: Features,
+    folder: Path,
+    settings: TrainSettings,
+    *,
+    device: str | None = None,
+    validate: Validate | None = None,
+) -> Path:
+    """Train a model on the training split of a release; go on where an earlier call was stopped.
+
+    Args:
+        model: that has learnt nothing.
+        reader: of the release.
+        features: of its sound, by the extractor that the model names.
+        folder: of checkpoints, log and the model; one training's alone.
+        settings: see `TrainSettings`.
+        device: `cpu`, or what accelerate finds if nothing is said.
+        validate: judges the averaged model now and then, on the validation split.
+
+    Returns:
+        The folder of the model.
+
+    Raises:
+        UserError: the release has too little, the folder is another training's, or the loss is no number any more.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(
+        cpu=device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no", log_with="tensorboard",
+        project_dir=folder,
+    )  # fmt: skip
+    _claim(folder, model, settings)
+    windows = windows_of(
+        model, reader, features, settings, rank=accelerator.process_index, ranks=accelerator.num_processes,
+        pin=accelerator.device.type == "cuda",
+    )  # fmt: skip
+    fit(model, windows_of(model, reader, features, settings), seed=settings.seed)
+    learner, optimiser = accelerator.prepare(Learner(model), _optimiser(model, settings))
+    averaged = AveragedModel(model, multi_avg_fn=functools.partial(_average, decay=settings.ema)).to(accelerator.device)
+    place = Place(windows)
+    accelerator.register_for_checkpointing(averaged, place)
+    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, place, validate)
+    run.resume()
+    run.learn()
+    run.finish()
+    return folder / "model"
+
+
+@dataclasses.dataclass
+class _Run:
+    """A training that is going on."""
+
+    folder: Path
+    settings: TrainSettings
+    accelerator: Any
+    learner: Any
+    optimiser: Any
+    averaged: AveragedModel
+    place: Place
+    validate: Validate | None
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.history = History(self.folder / "history.jsonl")
+        self.step_of = torch.compile(self.learner) if self.settings.compile else self.learner
+        self.model = cast(GestureModel, self.averaged.module)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        last = self.checkpoints.last()
+        if last is not None:
+            self.accelerator.load_state(last)
+            log.info("training goes on from step %d", self.place.step)
+        if self.accelerator.is_main_process:
+            self.history.go_on_from(self.place.step)
+        self.accelerator.init_trackers("tensorboard")
+
+    def learn(self) -> None:
+        """From where it is to the last step."""
+        settings, since, told = self.settings, time.monotonic(), self.place.step
+        batches = endless(self.place.windows)
+        with Progress("train", total=settings.steps, unit="batches") as progress:
+            progress.advance(self.place.step)
+            while self.place.step < settings.steps:
+                batch = next(batches).to(self.accelerator.device)
+                self.place.taken = self.place.windows.state_dict()
+                losses = self._step(batch)
+                self.place.step += 1
+                progress.advance()
+                step = self.place.step
+                if step % settings.say_every == 0 or step == settings.steps:
+                    rate = (step - told) / max(time.monotonic() - since, 1e-9)
+                    self._tell(
+                        {name: float(value) for name, value in losses.items()} | {"batches_per_s": round(rate, 3)}
+                    )
+                    since, told = time.monotonic(), step
+                if step % settings.save_every == 0 or step == settings.steps:
+                    self.checkpoints.write(step, self.accelerator.save_state, leads=self.accelerator.is_main_process)
+                if self.validate is not None and (step % settings.validate_every == 0 or step == settings.steps):
+                    self._validate()
+
+    def _step(self, batch: Any) -> dict[str, Tensor]:
+        """Learn from one batch."""
+        settings, step = self.settings, self.place.step
+        torch.manual_seed(_seed(settings.seed, step, self.accelerator.process_index))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(step, settings)
+        self.learner.train()
+        losses: dict[str, Tensor] = self.step_of(example(self.accelerator.unwrap_model(self.learner).model, batch))
+        self.accelerator.backward(losses["loss"])
+        norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), settings.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.averaged.update_parameters(self.accelerator.unwrap_model(self.learner).model)
+        found = {name: value.detach() for name, value in losses.items()} | {"norm": torch.as_tensor(norm).detach()}
+        if step % settings.say_every == 0 and not math.isfinite(float(found["loss"])):
+            raise UserError(f"the loss is {float(found['loss'])} after {step} batches; train with a smaller rate")
+        return found
+
+    def _tell(self, values: dict[str, float]) -> None:
+        if not math.isfinite(values["loss"]):
+            raise UserError(f"the loss is {values['loss']} after {self.place.step} batches; train with a smaller rate")
+        self._log(values)
+
+    def _log(self, values: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            self.history.tell({"step": self.place.step, **values})
+        self.accelerator.log(values, step=self.place.step)
+
+    def _validate(self) -> None:
+        if self.validate is None or not self.accelerator.is_main_process:
+            return
+        self.model.eval()
+        self._log({f"validation_{name}": value for name, value in self.validate(self.model, self.place.step).items()})
+
+    def finish(self) -> None:
+        """Write the averaged model."""
+        if self.accelerator.is_main_process:
+            models.save(self.model.eval(), self.folder / "model")
+        self.accelerator.end_training()
+
+
+def rate_at(step: int, settings: TrainSettings) -> float:
+    """The learning rate of a batch: it rises in a line, then falls as a cosine."""
+    if step < settings.warm_up:
+        return settings.rate * (step + 1) / settings.warm_up
+    along = (step - settings.warm_up) / max(settings.steps - settings.warm_up, 1)
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def _optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW; norms, biases and single vectors do not decay."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99), fused=True)
+
+
+@torch.no_grad()
+def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor, *, decay: float) -> None:
+    """Towards the current weights; quicker at the beginning, so the first ones are forgotten."""
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    torch._foreach_lerp_(averaged, current, 1 - kept)
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()[:8], "big") >> 1
+
+
+def _claim(folder: Path, model: GestureModel, settings: TrainSettings) -> None:
+    """Say in a folder what is trained there.
+
+    Raises:
+        UserError: something else is.
+    """
+    path = folder / "training.json"
+    lasting = settings.model_dump(exclude={"workers", "say_every", "save_every", "compile"})
+    told = {"model": model.name, "settings": model.settings.model_dump(), "training": lasting}
+    if path.is_file():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        wrong = [name for name in told if held.get(name) != told[name]]
+        if wrong:
+            raise UserError(
+                f"{folder} holds a training with another {' and '.join(wrong)}; "
+                "take another folder, or go on with the same"
+            )
+        return
+    write_text(path, json.dumps(told, indent=1) + "\n")

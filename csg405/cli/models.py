@@ -1,0 +1,167 @@
+"""Models: trained on a release, sampled into a submission, and tried on a picture and a recording."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from csg405.cli._shared import (
+    ConfigName,
+    EngineName,
+    Overrides,
+    RunName,
+    Workers,
+    benchmark_module,
+    open_run,
+    say,
+)
+from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, need_libraries, scoring, settings_of
+from csg405.errors import UserError
+from csg405.progress import Progress
+from csg405.run import Run
+
+_SAMPLE_HELP = "Of sampling; the model's own number when missing."
+
+ModelSource = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a model, or its name on the Hub.")]
+WeightsFolder = Annotated[
+    Path | None, typer.Option("--from", help="Folder of the weights of an encoder that the model listens through.")
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help=_SAMPLE_HELP)]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", min=0.0, help="Of the sound; the model's own if missing.")
+]
+
+
+def train(
+    run: RunName,
+    config: ConfigName = "folder",
+    model: Annotated[str | None, typer.Option("--model", help="flow-dit or mdm-ddpm.")] = None,
+    size: Annotated[str | None, typer.Option("--size", help="A size of the model: tiny, S, B, released, ...")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; work/<run>/benchmark/models/<model>-<size> when missing.")
+    ] = None,
+    kit: KitFolder = None,
+    overrides: Overrides = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+) -> None:
+    """Train a model on the training split of a release; the same call goes on where one was stopped."""
+    opened = open_run(run, config, overrides, workers, engine)
+    choice = settings_of(opened).model
+    given = {name: value for name, value in (("name", model), ("size", size)) if value is not None}
+    choice = choice.model_copy(update=given)
+    folder = out or models_folder(opened) / f"{choice.name}-{choice.size or 'own'}"
+    with opened.locked("benchmark train"):
+        place = train_model(opened, choice, folder, kit=kit or kit_folder(opened), engine=engine)
+    say(f"model: {place}")
+
+
+def train_model(opened: Run, choice: Any, folder: Path, *, kit: Path, engine: str) -> Path:
+    """Train a model into a folder, its features first; validated by a kit where there is one."""
+    need_libraries()
+    settings = settings_of(opened)
+    wanted = choice.settings.get("features", settings.audio.features)
+    make = benchmark_module("audio.features").maker(
+        settings.audio.model_copy(update={"features": wanted}), device=opened.common.device
+    )
+    reader = benchmark_module("release").ReleaseReader(opened.folders)
+    with scoring(opened, engine) as on:
+        cached = benchmark_module("audio.cache").compute(reader, make, on)
+    made = benchmark_module("models").create(
+        choice.name, size=choice.size, **{**choice.settings, "features": wanted, "features_dim": cached.dim}
+    )
+    validate = None
+    if (kit / "kit.json").is_file():
+        validate = benchmark_module("training.validation").Validation(
+            reader, cached.features, benchmark_module("kit").Kit.open(kit), settings.train.validation_clips,
+            settings.train.samples, folder / "samples",
+        )  # fmt: skip
+    device = "cpu" if opened.common.device == "cpu" else None
+    found: Path = benchmark_module("training.loop").train(
+        made, reader, cached.features, folder, settings.train, device=device, validate=validate
+    )
+    return found
+
+
+def sample(
+    source: ModelSource,
+    out: Annotated[Path, typer.Argument(help="Folder of the submission that is written.")],
+    run: RunName,
+    config: ConfigName = "folder",
+    split: SplitName = "test",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Samples of each clip.")] = 5,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    weights: WeightsFolder = None,
+    name: Annotated[str | None, typer.Option("--name", help="As it is to stand in tables.")] = None,
+    overrides: Overrides = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+) -> None:
+    """Make a model's motions for the clips of a split: a submission that is ready to be scored."""
+    opened = open_run(run, config, overrides, workers, engine)
+    need_libraries()
+    entry = benchmark_module("models.entry")
+    with scoring(opened, engine) as on:
+        made = entry.write(
+            source, out, opened.folders, on, split=split, seeds=seeds, steps=steps, guidance=guidance,
+            weights=weights, name=name, device=opened.common.device,
+        )  # fmt: skip
+    say(f"submission: {out}, {made} motions made; score it with `csg405 submission score {out} --run {run}`")
+
+
+def generate(
+    image: Annotated[Path, typer.Option("--image", help="A picture of a person, from the hips upwards.")],
+    audio: Annotated[Path, typer.Option("--audio", help="A recording of speech.")],
+    out: Annotated[Path, typer.Option("--out", help="The film to write, .mp4.")],
+    model: Annotated[str, typer.Option("--model", help="Folder of a model, or its name on the Hub.")],
+    renderer: Annotated[str, typer.Option("--renderer", help="warp, pose-diffusion, wan-animate, command.")] = "warp",
+    renderer_settings: Annotated[
+        list[str] | None, typer.Option("--renderer-set", metavar="a=b", help="Setting of the renderer; repeatable.")
+    ] = None,
+    pose: Annotated[
+        str, typer.Option("--pose", help="Networks that see the picture's pose: balanced, ..., or synthetic.")
+    ] = "balanced",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another one gives another motion.")] = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    weights: WeightsFolder = None,
+    most_px: Annotated[int, typer.Option("--most-px", min=64, help="Longest side of the film, px.")] = 768,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Let the person in a picture say what was recorded, with face and hands."""
+    need_libraries()
+    started = time.monotonic()
+    module = benchmark_module("generate")
+    drawn = benchmark_module("renderers.base").renderer(renderer, **_pairs(renderer_settings or []))
+    wave = module.read_speech(audio)
+    networks = benchmark_module("video_networks").Networks(
+        benchmark_module("video_networks").VideoSettings(pose=pose), device=device
+    )
+    person = module.person_in(module.read_picture(image, most_px=most_px), networks.pose)
+    performer = benchmark_module("models.speech").Performer.open(model, weights=weights, device=device)
+    frames = len(wave) // 640
+    with Progress("generate", total=frames, unit="frames") as progress:
+        module.film(
+            person, wave, out, performer=performer, renderer=drawn, seed=seed,
+            sampling=performer.model.sampling(steps=steps, guidance=guidance), advance=progress.advance,
+        )  # fmt: skip
+    say(f"film: {out}, {frames / 25:.1f} s, made in {time.monotonic() - started:.1f} s")
+
+
+def models_folder(opened: Run) -> Path:
+    """Where a run's models lie."""
+    return Path(opened.folders.work) / "benchmark" / "models"
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"--renderer-set {text!r}: wanted name=value")
+        found[key.replace("-", "_")] = value
+    return found
