@@ -229,6 +229,19 @@ def test_the_paper_has_both_faults_and_its_person_is_pinned() -> None:
     assert np.ptp(necks[1], axis=0).max() > 1
 
 
+def test_a_model_that_is_given_the_first_frames_goes_on_from_them() -> None:
+    model = untaught("mdm-ddpm", seed_from_target=True)
+    first = motion.lively(8).astype(np.float32)
+    made = sample(model, [dataclasses.replace(asked(60), first_px=first)])[0]
+    assert made.shape == (60, 133, 2)
+    told = [point for point in kp.UPPER_BODY if point not in (5, 6)]
+    assert np.abs(made[:8, told] - first[:, told]).max() < 0.05
+    with pytest.raises(UserError, match="is given 8"):
+        sample(model, [dataclasses.replace(asked(60), first_px=first[:3])])
+    with pytest.raises(UserError, match="is given 0"):
+        sample(untaught("flow-dit"), [dataclasses.replace(asked(60), first_px=first)])
+
+
 # ---- the codec
 
 

@@ -47,6 +47,8 @@ class Request:
     """[133]"""
     seed: int = 0
     """Another one gives another motion."""
+    first_px: FloatArray | None = None
+    """[context, 133, 2] frames with which the motion begins, for models that are given them; then it has more."""
 
     def __len__(self) -> int:
         return len(self.features)

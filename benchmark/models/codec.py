@@ -97,7 +97,7 @@ def localised(points: Tensor) -> Tensor:
 
 
 def globalised(local: Tensor, root: Tensor) -> Tensor:
-    """The inverse of `localised`, with the neck's place [..., 2]; that is where the middle of the shoulders comes to."""
+    """The inverse of `localised`: the middle of the shoulders comes to the neck's place [..., 2]."""
     apart = local[..., _SHOULDERS, :].mean(dim=-2) - root
     body = local - apart[..., None, :]
     points = body.clone()

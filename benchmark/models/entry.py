@@ -13,7 +13,7 @@ from csg405.benchmark import models
 from csg405.benchmark.audio import cache, features
 from csg405.benchmark.audio.settings import AudioSettings
 from csg405.benchmark.models.base import GestureModel, Sampling
-from csg405.benchmark.models.predict import write_predictions
+from csg405.benchmark.models.predict import is_given_frames, write_predictions
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.submission import init, layout, schema
 from csg405.benchmark.submission.clips import of_run
@@ -87,7 +87,7 @@ def _describe(
     told["training"] |= {"speakers_seen": False}
     told["inference"] |= {
         "seeds": seeds, "steps": sampling.steps, "guidance": sampling.guidance, "window_frames": model.settings.frames,
-        "lookahead_frames": model.settings.lookahead, "reference_frame_policy": "first frame",
+        "lookahead_frames": model.settings.lookahead, "reference_frame_policy": _policy(model),
     }  # fmt: skip
     told["cost"] |= {"parameters_m": round(model.parameters_m(), 3), "gpu": None if model.device.type == "cpu" else "1"}
     if cost is not None:
@@ -96,6 +96,12 @@ def _describe(
     write_text(path, yaml.safe_dump(told, sort_keys=False))
     settings = json.dumps(model.described(), indent=1, sort_keys=True)
     write_text(folder / layout.REPORT, f"# {told['system']['name']}\n\n{_lines(model)}\n\n```json\n{settings}\n```\n")
+
+
+def _policy(model: GestureModel) -> str:
+    if is_given_frames(model):
+        return f"first {model.lead} frames of the clip, which are part of the prediction"
+    return "first frame"
 
 
 def _lines(model: GestureModel) -> str:

@@ -72,6 +72,12 @@ def checked(model: GestureModel, request: Request) -> None:
     ):  # fmt: skip
         if array.shape != size:
             raise UserError(f"{what} has shape {array.shape}, wanted {size}")
+    first = request.first_px
+    if first is not None and (not model.lead or first.shape != (model.lead, 133, 2) or len(request) <= model.lead):
+        raise UserError(
+            f"first frames of shape {first.shape} for a motion of {len(request)}; {model.name} is given {model.lead}, "
+            "and makes one more at least"
+        )
     shown = request.reference_px[request.reference_score > 0]
     if not (
         np.isfinite(request.features).all() and np.isfinite(shown).all() and np.isfinite(request.reference_score).all()
@@ -95,7 +101,7 @@ class _Made:
     def __post_init__(self) -> None:
         points = np.where(self.request.reference_score[:, None] > 0, self.request.reference_px, 0)
         self.references = references_of([points], [self.request.reference_score]).to(self.model.device)
-        self.base = self._reference_numbers()
+        self.base = self._numbers(self.references.keypoints_px)
 
     @property
     def whole(self) -> bool:
@@ -104,7 +110,9 @@ class _Made:
     @property
     def start(self) -> int:
         """Frame in which the next window begins; below 0 before the clip."""
-        return -self.model.lead if self.context is None else self.done - self.model.settings.context
+        if self.context is not None:
+            return self.done - self.model.settings.context
+        return -self.model.lead if self.request.first_px is None else 0
 
     @property
     def length(self) -> int:
@@ -115,6 +123,8 @@ class _Made:
     def known(self) -> Tensor:
         if self.context is not None:
             return self.context
+        if self.request.first_px is not None:
+            return self._numbers(torch.from_numpy(self.request.first_px).to(self.model.device))
         return self.base.expand(max(self.model.lead, 1), -1)
 
     def features(self) -> FloatArray:
@@ -138,9 +148,9 @@ class _Made:
         placed = self.model.codec.decode(fresh[None], self.references)[0]
         return np.asarray(placed.float().cpu().numpy())
 
-    def _reference_numbers(self) -> Tensor:
-        keypoints = self.references.keypoints_px[:, None]
-        numbers = self.model.codec.encode(keypoints, self.references)[0]
+    def _numbers(self, keypoints_px: Tensor) -> Tensor:
+        """[n, d] of keypoints [n, 133, 2]; 0 where the reference shows nothing."""
+        numbers = self.model.codec.encode(keypoints_px[None], self.references)[0]
         shown = self.references.shown[:, None]
         return torch.where(self.model.codec.mask(shown)[0], numbers, 0)
 

@@ -8,7 +8,7 @@ confident and nothing else. The sound is replaced by one learned vector in a ten
 
 Two faults of the released system are settings, and both together are `paper`: the neck's track is dropped, so a
 person is pinned (`drop_root`), and the frames before the first are true ones of the clip that is to be made
-(`seed_from_target`, for whoever samples: see `csg405.benchmark.models.sampling`). Its legs are not generated either;
+(`seed_from_target`, for whoever samples: see `csg405.benchmark.models.predict`). Its legs are not generated either;
 they stand as in the reference and move with the neck.
 """
 

@@ -1,7 +1,7 @@
 """A model's motions for the clips of a split: what a submission holds, and what training is validated by.
 
 What a model is given of a clip is its sound and its first frame, which is the reference; nothing else. A model with
-the fault `seed_from_target` is given the frames before, too, so its scores are marked.
+the fault `seed_from_target` is given the clip's first second, so what it makes begins with truth.
 """
 
 from __future__ import annotations
@@ -39,15 +39,22 @@ class Motion:
     """[n, 133, 2]"""
 
 
-def request(clip: Clip, features: FloatArray, *, seed: int) -> Request:
+def request(model: GestureModel, clip: Clip, features: FloatArray, *, seed: int) -> Request:
     """What is asked of a model for a clip."""
     reference = first_shown(clip)
+    given = is_given_frames(model) and len(clip) > model.lead
     return Request(
         features=features,
         reference_px=clip.keypoints_px[reference],
         reference_score=clip.score[reference],
         seed=seed_of(clip.clip_id, seed),
+        first_px=clip.keypoints_px[: model.lead] if given else None,
     )
+
+
+def is_given_frames(model: GestureModel) -> bool:
+    """Whether a model has the fault of being given the first frames of what it is to make."""
+    return bool(getattr(model.settings, "seed_from_target", False))
 
 
 def first_shown(clip: Clip) -> int:
@@ -73,7 +80,7 @@ def motions(
     """Motions for clips, in their order, some at a time."""
     wanted = ((clip, seed) for clip in clips for seed in seeds)
     while held := list(itertools.islice(wanted, batch)):
-        asked = [request(clip, features(clip.clip_id), seed=seed) for clip, seed in held]
+        asked = [request(model, clip, features(clip.clip_id), seed=seed) for clip, seed in held]
         for (clip, seed), made in zip(held, sample(model, asked, sampling=sampling), strict=True):
             yield Motion(clip, seed, made)
 
