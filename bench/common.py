@@ -28,8 +28,8 @@ class Figure:
     unit: str
     better: str
     """`lower` or `higher`."""
-    bar: float
-    """What it must reach."""
+    bar: float | None
+    """What it must reach; None for a figure that is only told."""
     against: str
     """What it is compared with, or how it was taken."""
 
@@ -40,7 +40,9 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the bar is reached."""
+        """Whether the bar is reached, if there is one."""
+        if self.bar is None:
+            return True
         return self.value <= self.bar if self.better == "lower" else self.value >= self.bar
 
 
@@ -55,8 +57,8 @@ def write(name: str, figures: Sequence[Figure], work: Path) -> Path:
     ]
     path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     for figure in figures:
-        says = "reached" if figure.reached else "NOT REACHED"
-        print(f"{figure.name:<24} {figure.value:10.4g} {figure.unit:<8} bar {figure.bar:g}: {says}")
+        says = "" if figure.bar is None else f"bar {figure.bar:g}: {'reached' if figure.reached else 'NOT REACHED'}"
+        print(f"{figure.name:<32} {figure.value:10.4g} {figure.unit:<14} {says}".rstrip())
     return path
 
 

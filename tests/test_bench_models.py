@@ -99,6 +99,10 @@ def test_a_saved_model_makes_the_same_motion(model: GestureModel, tmp_path: Path
     models.save(model, tmp_path / "model")
     again = models.load(tmp_path / "model")
     assert type(again) is type(model)
+    assert type(type(model).from_pretrained(tmp_path / "model")) is type(model)
+    other = next(name for name in models.NAMES if name != model.name)
+    with pytest.raises(UserError, match=f"holds {model.name}, not {other}"):
+        type(untaught(other)).from_pretrained(tmp_path / "model")
     assert again.settings == model.settings
     assert np.array_equal(sample(again, [asked(60)])[0], sample(model, [asked(60)])[0])
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".md"}

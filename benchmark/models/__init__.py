@@ -62,7 +62,7 @@ def load(source: str | Path, *, revision: str | None = None) -> GestureModel:
 
 def save(model: GestureModel, folder: Path) -> None:
     """Write a model to a folder, weights and settings and a card."""
-    model.save_pretrained(folder, config={"model": model.name, "settings": model.settings.model_dump()})
+    model.save_pretrained(folder)
 
 
 def _open(folder: Path) -> GestureModel:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 
 from csg405.benchmark.models.codec import Codec, References
 from csg405.config import Settings
+from csg405.errors import UserError
 from csg405.schema import FloatArray
+from csg405.table import replace_atomically, write_text
 
 
 class ModelSettings(Settings):
@@ -126,6 +130,31 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
     @abc.abstractmethod
     def make(self, window: Window, sampling: Sampling) -> Tensor:
         """Numbers [b, n, d] of a window, of which the first frames are those that are known."""
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # only what we honour
+        cls, source: str | Path, *, revision: str | None = None
+    ) -> Self:
+        """The model in a folder, or in a repository of the Hub, ready to sample.
+
+        Raises:
+            UserError: there is none, or another one than this.
+        """
+        from csg405.benchmark import models
+
+        found = models.load(source, revision=revision)
+        if not isinstance(found, cls):
+            raise UserError(f"{source}: holds {found.name}, not {cls.name}")
+        return found
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Weights and settings: what `save_pretrained` and `push_to_hub` write, beside a card."""
+        from safetensors.torch import save_file
+
+        held = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        replace_atomically(save_directory / "model.safetensors", lambda path: save_file(held, path))
+        told = {"model": self.name, "settings": self.settings.model_dump()}
+        write_text(save_directory / "config.json", json.dumps(told, indent=1) + "\n")
 
     @property
     def device(self) -> torch.device:

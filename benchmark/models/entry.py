@@ -12,6 +12,7 @@ import yaml
 from csg405.benchmark import models
 from csg405.benchmark.audio import cache, features
 from csg405.benchmark.audio.settings import AudioSettings
+from csg405.benchmark.data import Features
 from csg405.benchmark.models.base import GestureModel, Sampling
 from csg405.benchmark.models.predict import is_given_frames, write_predictions
 from csg405.benchmark.release import ReleaseReader
@@ -37,6 +38,7 @@ def write(
     weights: Path | None = None,
     name: str | None = None,
     device: str = "cpu",
+    listening: Features | None = None,
 ) -> int:
     """Write a sealed submission of track A; predictions that are there already stay.
 
@@ -52,6 +54,7 @@ def write(
         weights: of an encoder that the model listens through.
         name: of the system; the model's own if nothing is said.
         device: where the model runs.
+        listening: features of every clip, in place of those of its own sound.
 
     Returns:
         Predictions that were made.
@@ -68,7 +71,7 @@ def write(
     sampling = model.sampling(steps=steps, guidance=guidance)
     started = time.monotonic()
     written = write_predictions(
-        model, reader, cached.features, folder, split=split, seeds=seeds, sampling=sampling
+        model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
     )  # fmt: skip
     seconds = sum(entry.n_frames for entry in reader.clips(split)) / 25 * seeds
     cost = (time.monotonic() - started) / seconds if written == len(reader.clips(split)) * seeds else None
