@@ -18,6 +18,9 @@ from csg405.benchmark.training.settings import TrainSettings
 from csg405.benchmark.windows import Order, Windows
 from csg405.errors import UserError
 
+_BEGUN = 0.3
+"""Part of the windows whose reference is their first frame."""
+
 _FIT_BATCHES = 64
 """Batches that mean and deviation are taken from."""
 
@@ -59,9 +62,10 @@ def example(model: GestureModel, batch: Batch) -> Example:
 
 
 def references_in(batch: Batch) -> References:
-    """A frame of each window, of those that show both shoulders if any does."""
+    """A frame of each window, of those that show both shoulders if any does; of some the first, as in a new clip."""
     both = batch.mask[..., kp.LEFT_SHOULDER] & batch.mask[..., kp.RIGHT_SHOULDER]
     fitness = torch.rand(batch.within.shape, device=batch.within.device) + both + batch.within
+    fitness[:, 0] += torch.rand(len(fitness), device=fitness.device) < _BEGUN
     chosen = fitness.argmax(dim=1)
     rows = torch.arange(len(chosen), device=chosen.device)
     return References.of(
