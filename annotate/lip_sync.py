@@ -24,7 +24,7 @@ from csg405.media import SAMPLES_PER_FRAME
 from csg405.operator import Item, Resources, Setting
 from csg405.schema import Clip, FloatArray, Pose, Record, column
 
-VERSION = "1"
+VERSION = "2"
 SCOPE = "clip"
 READS = (Clip, Pose)
 NEEDS = Resources()

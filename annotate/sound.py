@@ -26,7 +26,7 @@ from csg405.media import AUDIO_RATE_HZ, SAMPLES_PER_FRAME
 from csg405.operator import Item, Resources, Setting
 from csg405.schema import Clip, FloatArray, Record, Refusal, SpeechSpan, column
 
-VERSION = "3"
+VERSION = "4"
 SCOPE = "clip"
 READS = (Clip, SpeechSpan)
 NEEDS = Resources()

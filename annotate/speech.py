@@ -16,7 +16,7 @@ from csg405.media import AUDIO_RATE_HZ
 from csg405.operator import Item, Resources, Setting
 from csg405.schema import Reason, Record, Refusal, Shot, SpeechSpan
 
-VERSION = "1"
+VERSION = "2"
 SCOPE = "video"
 READS = (Shot,)
 WRITES = (SpeechSpan, Refusal)

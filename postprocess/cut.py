@@ -24,7 +24,7 @@ from csg405.operator import Item, Resources, Setting
 from csg405.run import fan_out
 from csg405.schema import Clip, Crop, Cut, IntArray, Record, Refusal, Verdict, Video
 
-VERSION = "1"
+VERSION = "2"
 SCOPE = "clip"
 READS = (Clip, Crop, Verdict)
 WRITES = (Cut, Refusal)

@@ -23,6 +23,11 @@ _SLACK_SAMPLES = AUDIO_RATE_HZ // 200
 16 kHz a block of AAC is no whole number of samples; taken by the letter, each block would begin with a click."""
 
 
+_FULL_SCALE = 2.0**31
+"""Of 32-bit samples. Of integers FFmpeg's mixture of channels is their weighted mean; of floats it would be a sum that
+keeps the power, 3 dB louder where two channels are alike, and clipped when it is written."""
+
+
 def sound(path: Path, *, start_ms: int, n_samples: int) -> FloatArray:
     """The sound of a span: [n_samples] mono at 16 kHz, -1 to 1, silence where there is none.
 
@@ -91,7 +96,7 @@ def _placed(blocks: Iterable[Any]) -> Iterator[tuple[int, FloatArray]]:
         if following is not None and abs(number - following) <= _SLACK_SAMPLES:
             number = following
         following = number + block.samples
-        yield number, block.to_ndarray().reshape(-1)
+        yield number, (block.to_ndarray().reshape(-1) / _FULL_SCALE).astype(np.float32)
 
 
 def _mono(frames: Iterable[Any]) -> Iterator[Any]:
@@ -102,7 +107,7 @@ def _mono(frames: Iterable[Any]) -> Iterator[Any]:
         if seen != kind:
             if resampler is not None:
                 yield from resampler.resample(None)
-            kind, resampler = seen, av.AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE_HZ)
+            kind, resampler = seen, av.AudioResampler(format="s32", layout="mono", rate=AUDIO_RATE_HZ)
         yield from resampler.resample(frame)  # type: ignore[union-attr]
     if resampler is not None:
         yield from resampler.resample(None)
