@@ -1,9 +1,9 @@
 """How long a score takes, how its memory grows, and whether the alignment metrics tell aligned from not.
 
 The synthetic world gives the truth: 500 test clips of 10 s. The submission is that truth, smoothed, damped and noisy,
-with five samples a clip. A score is timed as its user sees it: validation, the submission and all controls measured
-from nothing, values, intervals, comparisons, the copy test, the files. The two-tower network is left out of the time,
-as the bar says, and is used for the association figures.
+with five samples a clip. A score is timed as its user sees it: workers that start, validation, rows, values, intervals,
+comparisons, the copy test, the files; once from nothing, and once with the controls' rows there, which serve all
+submissions. The two-tower network is left out of the time, as the bar says, and is used for the association figures.
 """
 
 from __future__ import annotations
@@ -52,20 +52,19 @@ def main() -> None:
         _cut(folders, Folders(root, name), copies=copies)
         _submit(Folders(root, name))
     kit = _kit(root, folders)
-    seconds, half, whole = [], [], []
-    for _ in range(RUNS):
-        taken, memory = _scored(Folders(root, "half"), kit)
-        seconds.append(taken)
-        half.append(memory)
-        whole.append(_scored(Folders(root, "whole"), kit)[1])
+    taken = [_scored(Folders(root, "half"), kit) for _ in range(RUNS)]
+    half, whole = (_peak_mib(Folders(root, name), kit) for name in ("half", "whole"))
     values = _alignment(root, kit)
     path = write(
         "score",
         [
-            Figure(name="score_500_clips_s", runs=seconds, unit="s", better="lower", bar=60,
-                   against="500 clips of 10 s, 5 seeds, 15 controls, without two towers, 2 workers"),
-            Figure(name="rss_growth", runs=[b / a for a, b in zip(half, whole, strict=True)], unit="ratio",
-                   better="lower", bar=1.1, against="peak memory of all processes, 1,000 clips over 500"),
+            Figure(name="score_500_clips_s", runs=[after for _, after in taken], unit="s", better="lower", bar=60,
+                   against="500 clips of 10 s, 5 seeds, without two towers, 2 workers; the 15 controls are measured "
+                           "before, as for every submission but the first"),
+            Figure(name="score_500_clips_first_s", runs=[first for first, _ in taken], unit="s", better="lower",
+                   bar=60, against="the same with nothing there: 15 controls are measured too"),
+            Figure(name="rss_growth", runs=[whole / half], unit="ratio", better="lower", bar=1.1,
+                   against="peak memory of all processes, 1,000 clips over 500, nothing there"),
             Figure(name="ba_kappa_aligned", runs=[values["truth"]["ba_kappa"]], unit="kappa", better="higher",
                    bar=0.5, against="truth of unseen talkers"),
             Figure(name="ba_kappa_shuffled", runs=[values["other_audio"]["ba_kappa"]], unit="kappa", better="lower",
@@ -154,13 +153,28 @@ def _changed(clip: Clip, seed: int) -> FloatArray:
 
 
 def _scored(folders: Folders, kit: Kit) -> tuple[float, float]:
-    """Seconds and MiB of a score from nothing."""
+    """Seconds of a score from nothing, and of another submission's, which finds the controls' rows."""
     shutil.rmtree(folders.work / "benchmark", ignore_errors=True)
-    memory, started = Memory(), time.monotonic()
-    with memory.watched(), _engine() as workers:
-        place = Place(folders=folders, split="test", kit=kit)
+    return _score(folders, kit), _score(folders, kit)
+
+
+def _score(folders: Folders, kit: Kit) -> float:
+    """Seconds of a score, with workers that have yet to start; its own rows are not there."""
+    place = Place(folders=folders, split="test", kit=kit)
+    shutil.rmtree(place.home / "submissions", ignore_errors=True)
+    started = time.monotonic()
+    with _engine() as workers:
         score(folders.root / f"submission-{folders.name}", place, workers, with_towers=False)
-    return time.monotonic() - started, memory.peak_mib
+    return time.monotonic() - started
+
+
+def _peak_mib(folders: Folders, kit: Kit) -> float:
+    """Largest memory of a score from nothing; not timed, since looking takes a tenth of a core."""
+    shutil.rmtree(folders.work / "benchmark", ignore_errors=True)
+    memory = Memory()
+    with memory.watched():
+        _score(folders, kit)
+    return memory.peak_mib
 
 
 def _alignment(root: Path, kit: Kit) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 Distances are told in shoulder widths, from a neck that stays where the clip's own is on average: so sway and steps
 are seen, and the size of the person and of the picture is not. A point that the release does not see (score below
 `SEEN`) is nobody's fault and counts for nobody: metrics leave it out, for the truth as for the system.
+
+Metrics follow a point through time, so points in shoulder widths lie in memory coordinate by coordinate, point by
+point, then frame by frame. What follows from a clip or a sound alone is computed `once` for all motions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,8 @@ from csg405.media.clock import AUDIO_RATE_HZ, FPS
 from csg405.schema import FloatArray, IntArray
 
 Bools = npt.NDArray[np.bool_]
+
+Found = TypeVar("Found")
 
 SEEN = 0.3
 """A score from here on says that a point can be seen: rtmlib's usual threshold."""
@@ -38,6 +43,10 @@ class Sound:
     def wave(self) -> FloatArray:
         """The samples between -1 and 1."""
         return np.asarray(self.samples / 32768, np.float32)
+
+    def once(self, find: Callable[[Sound], Found]) -> Found:
+        """What a function finds in the sound: found the first time, and kept with the sound."""
+        return _once(self, find)
 
     @property
     def seconds(self) -> float:
@@ -70,7 +79,7 @@ class Clip:
     @functools.cached_property
     def shown(self) -> Bools:
         """[n, 133] points that the release sees."""
-        return np.asarray(self.score >= SEEN)
+        return np.array((self.score >= SEEN).T, order="C").T
 
     @functools.cached_property
     def points(self) -> FloatArray:
@@ -78,8 +87,21 @@ class Clip:
         return self.placed(self.keypoints_px)
 
     def placed(self, keypoints_px: FloatArray) -> FloatArray:
-        """Points [..., 2] of the released picture in shoulder widths from the neck."""
-        return np.asarray((keypoints_px - self.neck_px) / self.shoulders_px, np.float32)
+        """Points [n, j, 2] of the released picture in shoulder widths from the neck."""
+        planes = np.array(keypoints_px.T, np.float64, order="C")
+        planes -= self.neck_px[:, None, None]
+        planes /= self.shoulders_px
+        return planes.astype(np.float32).T
+
+    def once(self, find: Callable[[Clip], Found]) -> Found:
+        """What a function finds in the truth's points: found the first time, and kept with the clip."""
+        return _once(self, find)
+
+    def beside(self, sound: Sound) -> Clip:
+        """The same truth beside another sound; what was found in its points stays known."""
+        other = dataclasses.replace(self, sound=sound)
+        vars(other).update((name, found) for name, found in vars(self).items() if name not in vars(other))
+        return other
 
     @functools.cached_property
     def neck_px(self) -> npt.NDArray[np.float64]:
@@ -98,6 +120,14 @@ class Clip:
         seen = self.shown[:, pair].all(axis=1)
         points = self.keypoints_px[seen] if seen.any() else self.keypoints_px
         return np.asarray(points[:, pair], np.float64)
+
+
+def _once(held_by: Any, find: Callable[[Any], Found]) -> Found:
+    kept: dict[Callable[[Any], Any], Any] = vars(held_by).setdefault("_kept", {})  # where cached properties are
+    if find not in kept:
+        kept[find] = find(held_by)
+    found: Found = kept[find]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,7 @@ def made(control: Control, clip: Clip, context: Context) -> tuple[Clip, FloatArr
     """The clip, and the control's motion for it: the same every time."""
     seed = hashlib.sha256(f"{control.name} {clip.clip_id}".encode()).digest()[:8]
     motion = control.make(clip, context, np.random.default_rng(int.from_bytes(seed, "big")))
-    heard = dataclasses.replace(clip, sound=context.other) if control.hears_other else clip
+    heard = clip.beside(context.other) if control.hears_other else clip
     return heard, np.asarray(motion, np.float32)
 
 

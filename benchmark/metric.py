@@ -16,7 +16,9 @@ A module of the last kind may also hold `OF_SETS = True`, which says that `rows`
 `pooled(systems, truth, *, cluster_of, only=None)`, which gives the values of any union of clusters without a second
 pass (`csg405.benchmark.metrics._features.Pooled`), so that its intervals and paired tests can be computed.
 
-`rows` and `truth` are sorted by clip and seed, so a value never depends on how the clips were divided.
+`rows` and `truth` are sorted by clip and seed, so a value never depends on how the clips were divided. The truth stands
+beside every system: what a measure finds in it alone comes from `Clip.once`, what a value needs of rows alone from
+`once`, so that it is computed once.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import math
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from csg405.benchmark.clip import Seen
@@ -57,6 +59,39 @@ class Key(NamedTuple):
 
 Rows = Mapping[Key, Row]
 """Sorted by key."""
+
+Found = TypeVar("Found")
+
+
+class KeptRows(dict[Key, Row]):
+    """Rows that keep what `once` finds in them; nobody changes them."""
+
+    def __init__(self, rows: Rows) -> None:
+        """Nothing is found yet."""
+        super().__init__(rows)
+        self.kept: dict[tuple[Any, ...], Any] = {}
+
+
+def once(rows: Rows, find: Callable[..., Found], *more: Hashable) -> Found:
+    """`find(rows, *more)`, which is computed once for `KeptRows`: the truth stands beside every system."""
+    if not isinstance(rows, KeptRows):
+        return find(rows, *more)
+    key = (find, *more)
+    if key not in rows.kept:
+        rows.kept[key] = find(rows, *more)
+    return cast(Found, rows.kept[key])
+
+
+def of_seed(rows: Rows, seed: int) -> Rows:
+    """The rows of one seed, as rows of seed 0."""
+    return once(rows, _of_seed, seed)
+
+
+def _of_seed(rows: Rows, seed: int) -> Rows:
+    if seed == 0 and all(key.seed == 0 for key in rows):
+        return rows
+    return KeptRows({Key(key.clip_id, 0): row for key, row in rows.items() if key.seed == seed})
+
 
 Values = dict[str, float | None]
 """By card; None is 'not computed'."""
@@ -154,7 +189,7 @@ def per_clip(module: MetricModule, rows: Rows, truth: Rows) -> dict[str, Values]
 def known_mean(values: Iterable[float | None]) -> float | None:
     """Mean of the values that could be computed; None if none could."""
     held = [value for value in values if value is not None]
-    return float(np.mean(held)) if held else None
+    return math.fsum(held) / len(held) if held else None
 
 
 class Accumulator:

@@ -22,14 +22,20 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 
+_schemas: dict[Any, pa.Schema] = {}
+
+
 def arrow_schema(record: type[Record]) -> pa.Schema:
     """The Arrow schema of a table: types from the annotations, meaning and unit in the fields' metadata.
 
     Raises:
         TypeError: a field's annotation has no Arrow type; give one with `column(arrow=...)`.
     """
-    hints = typing.get_type_hints(record)
-    return pa.schema([_arrow_field(record, field, hints[field.name]) for field in dataclasses.fields(record)])
+    if record not in _schemas:
+        hints = typing.get_type_hints(record)
+        fields = [_arrow_field(record, field, hints[field.name]) for field in dataclasses.fields(record)]
+        _schemas[record] = pa.schema(fields)
+    return _schemas[record]
 
 
 def _arrow_field(record: type[Record], field: dataclasses.Field[Any], hint: Any) -> pa.Field:

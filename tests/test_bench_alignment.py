@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from csg405 import keypoints as kp
 from csg405.benchmark import metric
@@ -281,6 +282,12 @@ def test_any_split_of_the_clips_merges_to_the_same() -> None:
             (first if number < cut else second).update(truth_of(clip))
         merged = second.merge(first)
         assert merged.compute(merged) == whole.compute(whole)
+
+
+def test_paths_are_smoothed_as_scipy_does_it() -> None:
+    paths = np.random.default_rng(5).normal(0, 1, (2, 2, 40)).cumsum(axis=-1)
+    wanted = signal.sosfiltfilt(signal.butter(2, ba_kappa.SMOOTH_HZ, fs=25, output="sos"), paths)
+    np.testing.assert_allclose(ba_kappa._smoothed(paths, 25), wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_pooled_values_are_those_of_the_union() -> None:

@@ -340,3 +340,19 @@ def test_lips_close_and_nothing_else_moves() -> None:
 def test_what_takes_motion_away_takes_more_of_it(kind: Perturbation) -> None:
     speed = [float(np.abs(np.diff(found, axis=0)).mean()) for found in levels(talking(300), kind)]
     assert rises([-value for value in speed])
+
+
+def test_beside_another_sound_the_truth_stays_known() -> None:
+    clip, other = motion.clip(motion.lively(60)), Sound(np.ones(60 * 640, np.int16))
+    asked = []
+
+    def width(one: Clip) -> float:
+        asked.append(one)
+        return float(np.ptp(one.points[..., 0]))
+
+    found = clip.once(width)
+    heard = clip.beside(other)
+    assert (heard.sound, clip.sound is other) == (other, False)
+    assert heard.once(width) == found == clip.once(width)
+    assert asked == [clip]
+    assert heard.points is clip.points

@@ -25,7 +25,7 @@ from csg405.benchmark.kit import train as training
 from csg405.benchmark.kit.bank import Bank, frames_loudness, stretched
 from csg405.benchmark.kit.hearing import NUMBERS, _filters, heard
 from csg405.benchmark.kit.networks import Autoencoder, Tower, TwoTower
-from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, numbers_of, rooted, windows
+from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, channels, numbers_of, rooted, windows
 from csg405.benchmark.metrics import ba_kappa
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.scoring.measure import one_thread
@@ -82,6 +82,16 @@ def test_parts_are_disjoint_and_legs_are_in_none() -> None:
     assert set.union(*held) == set(POINTS["all"].tolist())
     assert sum(map(len, held)) == len(POINTS["all"]) == 13 + 42 + 68
     assert not set(GESTURE.tolist()) & (held[2] | {0, 1, 2, 3, 4})
+
+
+@pytest.mark.parametrize("frames", [20, 50, 130])
+def test_windows_for_convolutions_are_the_same_with_time_last(frames: int) -> None:
+    numbers = np.random.default_rng(3).normal(0, 1, (frames, kp.COUNT, 2)).astype(np.float32)
+    planes = np.array(numbers.T, order="C").T  # as motions lie in memory
+    for points in POINTS.values():
+        wanted = windows(numbers_of(numbers, points)).transpose(0, 2, 1)
+        assert np.array_equal(channels(numbers, points), wanted)
+        assert np.array_equal(channels(planes, points), wanted)
 
 
 def test_windows_are_two_seconds_every_second() -> None:

@@ -21,7 +21,7 @@ from csg405.benchmark.metric import Card, Direction, Key, Row
 from csg405.benchmark.metrics import ba_kappa, kgd, lip_velocity, lips
 from csg405.benchmark.metrics._motion import number
 from csg405.benchmark.release import Entry, ReleaseReader
-from csg405.benchmark.scoring import breakdown, facts, measure, plan, results, rows
+from csg405.benchmark.scoring import breakdown, facts, measure, parts, plan, results, rows
 from csg405.benchmark.scoring.measure import ChunkWorker, Group, Split, one_thread
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.systems import (
@@ -34,6 +34,7 @@ from csg405.benchmark.scoring.systems import (
     perturbations,
 )
 from csg405.benchmark.scoring.values import Book, per_cent, shortfall
+from csg405.benchmark.submission import copies
 from csg405.errors import UserError
 from tests import bench_release as small
 from tests import submission_kit
@@ -335,7 +336,7 @@ def test_what_changed_is_measured_anew_and_nothing_else(place: Place, tmp_path: 
 @pytest.mark.usefixtures("two_chunks")
 def test_a_chunk_that_fails_is_named_and_the_others_stay(place: Place, tmp_path: Path) -> None:
     folder = tmp_path / "rows"
-    with pytest.raises(UserError, match=r"1 of 2 chunks could not be measured; the first: chunk 00000: eva.1: broken"):
+    with pytest.raises(UserError, match=r"measure some: 1 of 2 chunks failed; the first: chunk 00000: eva.1: broken"):
         measured(place, folder, Versioned(broken="eva.1"))
     assert [path.name for path in folder.iterdir()] == ["part-00001.parquet"]
     assert measured(place, folder, Versioned())[1] == ["00000"]
@@ -364,6 +365,22 @@ def test_rows_are_those_of_the_metrics_however_the_split_is_divided(
                 np.testing.assert_allclose(found[array], held, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("two_chunks")
+def test_groups_that_are_measured_together_have_the_rows_that_each_has_alone(place: Place, tmp_path: Path) -> None:
+    held = {name: Group(name=name, systems=(ControlSystem(name),)) for name in ("noise_2px", "other_audio")}
+    alone = [measured(place, tmp_path / "alone" / name, *group.systems)[0] for name, group in held.items()]
+    engine, folders = small.Here(), {tmp_path / "both" / name: group for name, group in held.items()}
+    together = list(measure.measure_together(place.measured, folders, engine, with_towers=False).values())
+    assert engine.asked == ["00000", "00001"]
+    assert [digests(files) for files in together] == [digests(files) for files in alone]
+    together[1][1].unlink()
+    stamps = [path.stat().st_mtime_ns for path in (*together[0], together[1][0])]
+    assert list(measure.measure_together(place.measured, folders, engine, with_towers=False).values()) == together
+    assert engine.asked == ["00000", "00001", "00001"]
+    assert [path.stat().st_mtime_ns for path in (*together[0], together[1][0])] == stamps, "only what is missing"
+    assert digests(together[1]) == digests(alone[1])
+
+
 def test_without_towers_what_needs_them_is_left_out() -> None:
     names = {metric.measure_name(module) for module in measure.used(with_towers=False)}
     assert names == {metric.measure_name(module) for module in measure.used(with_towers=True)} - {"sga"}
@@ -371,10 +388,10 @@ def test_without_towers_what_needs_them_is_left_out() -> None:
 
 def test_a_worker_is_small_and_finds_the_plan_by_itself(place: Place, tmp_path: Path) -> None:
     group = Group(name="some", systems=(ControlSystem("truth"),))
-    worker = ChunkWorker(split=place.measured, group=group, folder=tmp_path / "rows", with_towers=False)
+    worker = ChunkWorker(split=place.measured, groups={tmp_path / "rows": group}, with_towers=False)
     packed = pickle.dumps(dataclasses.replace(worker))
     assert len(packed) < 3000
-    assert pickle.loads(packed).fingerprint("00000") == worker.fingerprint("00000")
+    assert pickle.loads(packed).fingerprint("00000", group) == worker.fingerprint("00000", group)
 
 
 def test_a_place_without_clips_is_named(place: Place, kit: Kit) -> None:
@@ -592,16 +609,17 @@ def test_the_truth_against_itself_and_a_system_against_controls(place: Place, tm
     files, _ = measured(place, tmp_path / "rows", *(ControlSystem(name) for name in names))
     modules = measure.used(with_towers=False)
     book = Book.open(dict.fromkeys(names, files), modules, place.cluster_of)
-    of_controls = {name: book.values(book.rows(name)) for name in names}
+    groups = facts.groups_of(place.reader, place.entries)
+    computed = {name: results.parts_of(book, book.rows(name), groups) for name in names}
     told = {
         name: results.assemble(
-            book, book.rows(name), of_controls, digests=place.digests, facts={"system": name},
-            groups=facts.groups_of(place.reader, place.entries), passed={"ba_kappa": False, "kgd": True},
+            computed[name], book, digests=place.digests, facts={"system": name},
+            passed={"ba_kappa": False, "kgd": True},
         )
         for name in names
     }  # fmt: skip
     cards = {one.name: one for one in results.cards(modules)}
-    truth, _ = told["truth"]
+    truth = told["truth"]
     assert truth["score_id"] == results.score_id(place.digests)
     assert (truth["clips"], truth["speakers"]) == (6, 2)
     for name, row in truth["metrics"].items():
@@ -613,7 +631,7 @@ def test_the_truth_against_itself_and_a_system_against_controls(place: Place, tm
     ranks = {name: row["ranks"] for name, row in truth["metrics"].items()}
     assert ranks["kgd"]
     assert not ranks["ba_kappa"]
-    frozen, by_clip = told["frozen_reference"]
+    frozen, by_clip = told["frozen_reference"], computed["frozen_reference"].own.by_clip
     for name in ("kin", "coverage", "kgd"):
         assert frozen["metrics"][name]["tied_with_truth"] is False
         if frozen["metrics"][name]["per_cent"] is not None:
@@ -625,7 +643,50 @@ def test_the_truth_against_itself_and_a_system_against_controls(place: Place, tm
     assert groups["speaker_in_training", "no"]["values"]["coverage"] == frozen["metrics"]["coverage"]["value"]
     assert groups["length", "under 6 s"]["clips"] == 6
     assert set(by_clip["coverage"]) == set(place.cluster_of)
-    assert np.mean(list(by_clip["coverage"].values())) == pytest.approx(of_controls["frozen_reference"]["coverage"])
+    assert np.mean(list(by_clip["coverage"].values())) == pytest.approx(
+        computed["frozen_reference"].controls["frozen_reference"]["coverage"]
+    )
+
+
+def test_parts_by_many_workers_are_those_computed_here(place: Place, tmp_path: Path) -> None:
+    names = ("truth", "other_audio", "noise_4px")
+    files, _ = measured(place, tmp_path / "rows", *(ControlSystem(name) for name in names))
+    system = submitted(tmp_path / "sub", place.reader.iterate(place.entries), seeds=3)
+    own, _ = measured(place, tmp_path / "own", system)
+    book = Book.open(dict.fromkeys(names, files), measure.used(with_towers=False), place.cluster_of)
+    groups, engine = facts.groups_of(place.reader, place.entries), small.Here()
+    found = parts.compute(book, own, groups, engine)
+    assert len(engine.asked) == 1 + len(names) + 8
+    assert found == results.parts_of(book, rows.read(own, "submission"), groups)
+
+
+@pytest.mark.usefixtures("two_chunks")
+def test_the_copy_test_by_chunks_is_that_of_all_clips(place: Place, tmp_path: Path) -> None:
+    clips = list(place.reader.iterate(place.entries))
+    system, engine = submitted(tmp_path / "sub", clips, noise_px=0.1), small.Here()
+    predictions = {clip.clip_id: clip.placed(next(system.motions(clip)).keypoints_px) for clip in clips}
+    train = [(clip.clip_id, clip.points) for clip in place.reader.iterate(place.reader.clips("train"))]
+    wanted = copies.judge(copies.nearest(predictions, {clip.clip_id: clip.points for clip in clips}, train))
+    assert parts.copied(place.measured, tmp_path / "sub", engine) == wanted
+    assert engine.asked == ["00000", "00001"]
+    assert wanted
+
+
+def test_what_is_found_in_rows_is_found_once() -> None:
+    asked = []
+
+    def count(held: metric.Rows, seed: int) -> int:
+        asked.append(seed)
+        return sum(key.seed == seed for key in held)
+
+    plain = {Key("a", 0): {}, Key("a", 1): {}, Key("b", 1): {}}
+    kept = metric.KeptRows(plain)
+    assert [metric.once(kept, count, seed) for seed in (1, 1, 0)] == [2, 2, 1]
+    assert asked == [1, 0]
+    assert [metric.once(plain, count, 1) for _ in range(2)] == [2, 2]
+    assert asked == [1, 0, 1, 1]
+    assert list(metric.of_seed(kept, 1)) == [Key("a", 0), Key("b", 0)]
+    assert metric.of_seed(kept, 1) is metric.of_seed(kept, 1)
 
 
 def test_a_score_is_written_for_people_and_for_programs(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from csg405.benchmark.clip import Clip, Seen, Sound
 from csg405.benchmark.kit.bank import Bank
 from csg405.benchmark.kit.hearing import heard
-from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, numbers_of, windows
+from csg405.benchmark.kit.parts import GESTURE, POINTS, Normaliser, channels, numbers_of
 from csg405.errors import UserError
 from csg405.schema import FloatArray
 
@@ -113,18 +113,17 @@ class Kit:
         numbers = [self.normaliser(seen) for seen in seens]
         found: list[dict[str, FloatArray]] = [{} for _ in seens]
         for part, points in POINTS.items():
-            cut = [windows(numbers_of(held, points)) for held in numbers]
+            cut = [channels(held, points) for held in numbers]
             ends = np.cumsum([len(pieces) for pieces in cut])[:-1]
             for features, own in zip(found, np.split(self._features(part, np.concatenate(cut)), ends), strict=True):
                 features[part] = own
         return found
 
     def together(self, seens: Sequence[Seen]) -> list[Seen]:
-        """The same motions with their features, which are taken at once: that costs half."""
-        return [
-            dataclasses.replace(seen, known=features)
-            for seen, features in zip(seens, self.features_of(seens), strict=True)
-        ]
+        """Motions for one clip with their features, which are taken at once, and once of a motion that comes twice."""
+        different = {id(seen.keypoints_px): seen for seen in seens}
+        features = dict(zip(different, self.features_of(list(different.values())), strict=True))
+        return [dataclasses.replace(seen, known=features[id(seen.keypoints_px)]) for seen in seens]
 
     def directions(self, seen: Seen) -> tuple[FloatArray, FloatArray]:
         """Directions of the frames of a motion and of its clip's sound: [n, 32] each."""
@@ -187,7 +186,7 @@ class Kit:
         if not len(cut):
             return np.zeros((0, 32), np.float32)
         with torch.inference_mode():
-            found = self._autoencoders[part].encode(torch.from_numpy(cut)).numpy()
+            found = self._autoencoders[part].encode(torch.from_numpy(cut).transpose(1, 2)).numpy()
         mean, deviation = (self._arrays[f"{part}.{self.encoder}.{name}"] for name in ("mean", "deviation"))
         return np.asarray((found - mean) / deviation, np.float32)
 

@@ -7,12 +7,14 @@ of the clip in question. Motions are kept in shoulder widths from their own neck
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from csg405.benchmark.clip import Clip, Sound, truth_of
+from csg405.benchmark.clip import Clip, Sound
 from csg405.benchmark.syllables import loudness
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
@@ -22,6 +24,8 @@ CLIPS = 64
 
 _STEPS = 100 // FPS
 """Steps of the loudness in a frame."""
+
+Heard = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Bank:
     def of(cls, clips: Sequence[Clip]) -> Bank:
         """A bank of all the clips given."""
         return cls(
-            np.concatenate([truth_of(clip).points.astype(np.float16) for clip in clips]),
+            np.concatenate([clip.points.astype(np.float16, order="C") for clip in clips]),
             np.concatenate([frames_loudness(clip.sound) for clip in clips]),
             np.cumsum([len(clip) for clip in clips]),
         )
@@ -59,15 +63,31 @@ class Bank:
         """The motion [frames, 133, 2] whose sound's loudness goes most like this one's, at the best place in it."""
         wanted = _even(frames_loudness(sound))
         best: tuple[float, int, int] = (-np.inf, 0, 0)
-        for number, end in enumerate(self.ends):
-            held = self.loudness[self._start(number) : end]
-            frames = min(len(held), len(wanted))
-            pieces = np.lib.stride_tricks.sliding_window_view(held, frames)
-            likeness = (pieces - pieces.mean(axis=1, keepdims=True)) @ wanted[:frames]
-            likeness /= np.maximum(pieces.std(axis=1), 1e-6) * len(wanted)
+        for number, (held, means, deviations) in enumerate(self._heard(len(wanted))):
+            told = wanted[: len(held)]
+            likeness = (np.correlate(held, told, "valid") - means * told.sum()) / (deviations * len(wanted))
             place = int(np.argmax(likeness))
             best = max(best, (float(likeness[place]), number, place))
         return stretched(self._clip(best[1])[best[2] :], len(wanted))
+
+    def _heard(self, frames: int) -> list[Heard]:
+        """By clip its loudness, and mean and deviation of its pieces of so many frames; shorter clips are one piece.
+
+        Those of the last length that was asked for are kept: many clips may have one length.
+        """
+        if self._kept[0] != frames:
+            self._kept[:] = frames, [self._of_pieces(number, frames) for number in range(len(self.ends))]
+        found: list[Heard] = self._kept[1]
+        return found
+
+    def _of_pieces(self, number: int, frames: int) -> Heard:
+        held = self.loudness[self._start(number) : self.ends[number]].astype(np.float64)
+        pieces = np.lib.stride_tricks.sliding_window_view(held, min(len(held), frames))
+        return held, pieces.mean(axis=1), np.maximum(pieces.std(axis=1), 1e-6)
+
+    @functools.cached_property
+    def _kept(self) -> list[Any]:
+        return [0, []]
 
     def _start(self, number: int) -> int:
         return int(self.ends[number - 1]) if number else 0

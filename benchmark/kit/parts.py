@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Bools, Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.schema import FloatArray
 
 WINDOW = 50
@@ -52,9 +52,10 @@ class Normaliser:
 
     def __call__(self, seen: Seen) -> FloatArray:
         """Numbers of all points: [n, 133, 2], 0 where the release sees nothing."""
-        apart = (rooted(seen) - self.mean) / self.deviation
-        apart[~counted(seen)] = 0
-        return np.asarray(apart, np.float32)
+        apart = rooted(seen)
+        apart -= self.mean
+        apart /= self.deviation
+        return np.where(seen.clip.once(counted)[..., None], apart, np.float32(0))
 
 
 def numbers_of(numbers: FloatArray, points: npt.NDArray[np.int64]) -> FloatArray:
@@ -64,16 +65,16 @@ def numbers_of(numbers: FloatArray, points: npt.NDArray[np.int64]) -> FloatArray
 
 def rooted(seen: Seen) -> FloatArray:
     """Points [n, 133, 2] in shoulder widths: body about the neck, hands about their wrists, face about the nose."""
-    points = seen.points.copy()
+    points = seen.points.copy(order="K")
     points[:, kp.LEFT_HAND] -= seen.points[:, kp.LEFT_HAND.start, None]
     points[:, kp.RIGHT_HAND] -= seen.points[:, kp.RIGHT_HAND.start, None]
     points[:, kp.FACE] -= seen.points[:, kp.NOSE_TIP, None]
     return points
 
 
-def counted(seen: Seen) -> Bools:
+def counted(seen: Seen | Clip) -> Bools:
     """[n, 133] whether a point is shown, and that about which it lies in `rooted`."""
-    shown = seen.shown.copy()
+    shown = seen.shown.copy(order="K")
     shown[:, kp.LEFT_HAND] &= seen.shown[:, kp.LEFT_HAND.start, None]
     shown[:, kp.RIGHT_HAND] &= seen.shown[:, kp.RIGHT_HAND.start, None]
     shown[:, kp.FACE] &= seen.shown[:, kp.NOSE_TIP, None]
@@ -86,3 +87,11 @@ def windows(numbers: FloatArray, *, frames: int = WINDOW, stride: int = STRIDE) 
     if not starts:
         return np.zeros((0, frames, numbers.shape[1]), np.float32)
     return np.stack([numbers[start : start + frames] for start in starts])
+
+
+def channels(numbers: FloatArray, points: npt.NDArray[np.int64]) -> FloatArray:
+    """The same windows of some points' numbers [n, 133, 2], with time last: [w, 2 points, frames]."""
+    if len(numbers) < WINDOW:
+        return np.zeros((0, 2 * len(points), WINDOW), np.float32)
+    cut = np.lib.stride_tricks.sliding_window_view(numbers[:, points], WINDOW, axis=0)[::STRIDE]
+    return cut.reshape(len(cut), -1, WINDOW)

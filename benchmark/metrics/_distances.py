@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 from csg405.benchmark.metrics._features import Floats, Ints, Piece
@@ -31,33 +32,35 @@ _CUBIC = (1.0, 3.0, 3.0, 1.0)
 
 
 def cubic_kernel(first: Floats, second: Floats) -> Floats:
-    """[n, m] the kernel between [n, d] and [m, d]."""
-    return np.asarray((first @ second.T / first.shape[1] + 1.0) ** 3, np.float64)
+    """[..., n, m] the kernel between [..., n, d] and [..., m, d]."""
+    told = first @ np.swapaxes(second, -1, -2) / first.shape[-1] + 1.0
+    return np.asarray(told * told * told, np.float64)
 
 
 def cubic_moments(features: Floats) -> Floats:
     """[binomial(d + 3, 3)] sum over [n, d] of the products whose inner product is the kernel."""
     width = features.shape[1]
-    i, j = np.triu_indices(width)
-    kept = np.arange(width)[None, :] >= j[:, None]
+    i, j, kept, twos, threes = _products(width)
     first, second, third = np.zeros(width), np.zeros(len(i)), np.zeros((len(i), width))
+    told = np.ascontiguousarray(features.T) / np.sqrt(width)
     for start in range(0, len(features), _BLOCK):
-        block = features[start : start + _BLOCK] / np.sqrt(width)
-        products = block[:, i] * block[:, j]
-        first += block.sum(axis=0)
-        second += products.sum(axis=0)
-        third += products.T @ block
-    twos = np.where(i == j, 1.0, 2.0)
-    equal = (i == j).astype(int)[:, None] + (np.arange(width)[None, :] == j[:, None])
-    threes = np.choose(equal, [6.0, 3.0, 1.0])
-    return np.concatenate(
-        [
-            [np.sqrt(_CUBIC[0]) * len(features)],
-            np.sqrt(_CUBIC[1]) * first,
-            np.sqrt(_CUBIC[2] * twos) * second,
-            (np.sqrt(_CUBIC[3] * threes) * third)[kept],
-        ]
-    )
+        block = told[:, start : start + _BLOCK]
+        products = block[i] * block[j]
+        first += block.sum(axis=1)
+        second += products.sum(axis=1)
+        third += products @ block.T
+    none = [np.sqrt(_CUBIC[0]) * len(features)]
+    return np.concatenate([none, np.sqrt(_CUBIC[1]) * first, twos * second, (threes * third)[kept]])
+
+
+@functools.cache
+def _products(width: int) -> tuple[Ints, Ints, npt.NDArray[np.bool_], Floats, Floats]:
+    """Pairs i <= j of numbers; which third numbers come after them; and the weights of products of two and three."""
+    i, j = np.triu_indices(width)
+    third = np.arange(width)[None, :]
+    equal = (i == j).astype(int)[:, None] + (third == j[:, None])
+    twos = np.sqrt(_CUBIC[2] * np.where(i == j, 1.0, 2.0))
+    return i, j, third >= j[:, None], twos, np.sqrt(_CUBIC[3] * np.choose(equal, [6.0, 3.0, 1.0]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,11 @@ class Side:
             held[piece.cluster].append(piece.features)
         return [np.concatenate(found) if found else np.zeros((0, width)) for found in held]
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether its moments can be held."""
+        return bool(self.pieces) and self.pieces[0].features.shape[1] <= _NARROW
+
     @functools.cached_property
     def counts(self) -> Floats:
         """[clusters] windows."""
@@ -86,6 +94,17 @@ class Side:
     def moments(self) -> Floats:
         """[clusters, binomial(d + 3, 3)] of `cubic_moments`."""
         return np.stack([cubic_moments(found) for found in self.features])
+
+    @classmethod
+    def of_systems(cls, sides: Sequence[Side]) -> Side:
+        """Several systems' samples as one: the clusters of the second follow those of the first, and so on."""
+        starts = np.cumsum([0, *(side.clusters for side in sides)]).tolist()
+        pieces = [piece._replace(cluster=piece.cluster + start)
+                  for side, start in zip(sides, starts, strict=False) for piece in side.pieces]  # fmt: skip
+        whole = cls(pieces, starts[-1])
+        if all(side.is_narrow for side in sides):
+            vars(whole)["moments"] = np.concatenate([side.moments for side in sides])
+        return whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +118,11 @@ class PairSums:
         """Over all pairs of two unions of clusters; None if there is no pair."""
         pairs = self.pairs[np.ix_(first, second)].sum()
         return float(self.sums[np.ix_(first, second)].sum() / pairs) if pairs > 0 else None
+
+    def means(self, first: Floats, second: Floats) -> Floats:
+        """[draws] the same for many unions, given as how often each cluster is taken [draws, clusters]; or NaN."""
+        sums, pairs = (np.einsum("di,ij,dj->d", first, held, second, optimize=True) for held in (self.sums, self.pairs))
+        return np.asarray(np.divide(sums, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), np.float64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,14 +138,26 @@ def pair_sums(x: Side, y: Side) -> PairSums:
     """Sums of the kernel between two samples, pairs of windows of the same clip left out."""
     sums = _totals(x, y)
     pairs = np.outer(x.counts, y.counts)
-    of_clip: dict[str, list[Piece]] = {}
-    for piece in y.pieces:
-        of_clip.setdefault(piece.clip_id, []).append(piece)
-    for piece in x.pieces:
-        for other in of_clip.get(piece.clip_id, ()):
-            sums[piece.cluster, other.cluster] -= cubic_kernel(piece.features, other.features).sum()
-            pairs[piece.cluster, other.cluster] -= len(piece.features) * len(other.features)
+    for one, other in _of_one_clip(x.pieces, y.pieces):
+        clusters = [piece.cluster for piece in one], [piece.cluster for piece in other]
+        first, second = (np.stack([piece.features for piece in side]) for side in (one, other))
+        np.subtract.at(sums, clusters, cubic_kernel(first, second).sum(axis=(1, 2)))
+        np.subtract.at(pairs, clusters, first.shape[1] * second.shape[1])
     return PairSums(sums=sums, pairs=pairs)
+
+
+def _of_one_clip(x: Sequence[Piece], y: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[Piece]]]:
+    """Pairs of pieces that are of the same clip, those of one shape together."""
+    of_clip: dict[str, list[Piece]] = {}
+    for piece in y:
+        of_clip.setdefault(piece.clip_id, []).append(piece)
+    held: dict[tuple[int, int], tuple[list[Piece], list[Piece]]] = {}
+    for piece in x:
+        for other in of_clip.get(piece.clip_id, ()):
+            one, two = held.setdefault((len(piece.features), len(other.features)), ([], []))
+            one.append(piece)
+            two.append(other)
+    yield from held.values()
 
 
 def cluster_sums(x: Side, y: Side) -> KernelSums:
@@ -149,11 +185,16 @@ def mmd_from_sums(sums: KernelSums, *, x: Ints, y: Ints) -> float | None:
     return within_x - 2 * across + within_y
 
 
+def discrepancies(sums: KernelSums, *, x: Floats, y: Floats) -> Floats:
+    """[draws] the same between many unions, given as how often each cluster is taken [draws, clusters]; or NaN."""
+    return sums.xx.means(x, x) - 2 * sums.xy.means(x, y) + sums.yy.means(y, y)
+
+
 def _totals(x: Side, y: Side) -> Floats:
     """[clusters of x, clusters of y] sums of the kernel over all pairs."""
     if not x.pieces or not y.pieces:
         return np.zeros((x.clusters, y.clusters))
-    if x.features[0].shape[1] <= _NARROW:
+    if x.is_narrow:
         return np.asarray(x.moments @ y.moments.T, np.float64)
     return np.array([[_total(first, second) for second in y.features] for first in x.features])
 
@@ -222,12 +263,21 @@ class Moments:
 
     def gaussian(self, units: Ints) -> Gaussian | None:
         """Of a union of units; None if it has fewer than two windows."""
-        count = self.counts[units].sum()
-        if count < 2:
-            return None
-        mean = self.sums[units].sum(axis=0) / count
-        covariance = (self.squares[units].sum(axis=0) - count * np.outer(mean, mean)) / (count - 1)
-        return Gaussian(mean, (covariance + covariance.T) / 2)
+        return self.gaussians(np.bincount(units, minlength=len(self.counts))[None].astype(np.float64))[0]
+
+    def gaussians(self, taken: Floats) -> list[Gaussian | None]:
+        """Of many unions, given as how often each unit is taken [unions, units]."""
+        counts = taken @ self.counts
+        sums, squares = (np.tensordot(taken, held, 1) for held in (self.sums, self.squares))
+        return [_gaussian(*found) for found in zip(counts, sums, squares, strict=True)]
+
+
+def _gaussian(count: float, sums: Floats, squares: Floats) -> Gaussian | None:
+    if count < 2:
+        return None
+    mean = sums / count
+    covariance = (squares - count * np.outer(mean, mean)) / (count - 1)
+    return Gaussian(mean, (covariance + covariance.T) / 2)
 
 
 def distances(first: Floats, second: Floats) -> Floats:

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Bools, Seen
+from csg405.benchmark.clip import Bools, Clip
+from csg405.benchmark.metrics._motion import lengths
 from csg405.schema import FloatArray
 
 Floats = npt.NDArray[np.float64]
@@ -20,15 +21,15 @@ _LEAST_INTER_OCULAR = 1e-3
 """Shoulder widths: no face is smaller."""
 
 
-def inter_ocular(seen: Seen) -> float | None:
+def inter_ocular(clip: Clip) -> float | None:
     """Distance between the centres of the eyes in the truth, median over the clip, shoulder widths.
 
     None where the eyes are never shown. The centre of an eye is the middle of its corners.
     """
-    shown = seen.shown[:, CORNERS].all(axis=1)
+    shown = clip.shown[:, CORNERS].all(axis=1)
     if not shown.any():
         return None
-    corners = seen.true_points[:, CORNERS][shown]
+    corners = clip.points[:, CORNERS][shown]
     apart = np.linalg.norm(corners[:, :2].mean(axis=1) - corners[:, 2:].mean(axis=1), axis=-1)
     return max(float(np.median(apart)), _LEAST_INTER_OCULAR)
 
@@ -41,9 +42,9 @@ def aperture(points: FloatArray, *, unit: float) -> Floats:
         unit: length.
     """
     gaps = points[:, kp.UPPER_LIP].astype(np.float64) - points[:, kp.LOWER_LIP]
-    return np.asarray(np.linalg.norm(gaps, axis=-1).mean(axis=1) / unit, np.float64)
+    return np.asarray(lengths(gaps).mean(axis=1) / unit, np.float64)
 
 
-def lips_shown(seen: Seen) -> Bools:
+def lips_shown(clip: Clip) -> Bools:
     """[n] whether all of these points are shown."""
-    return np.asarray(seen.shown[:, _LIPS].all(axis=1), np.bool_)
+    return np.asarray(clip.shown[:, _LIPS].all(axis=1), np.bool_)

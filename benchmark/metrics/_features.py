@@ -7,6 +7,8 @@ for each clip, and the metrics leave pairs of windows of the same clip out where
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,8 +50,54 @@ Pooled = Callable[[Sequence[Pick], Sequence[str]], Values]
 
 A metric whose values come from sums over its rows may offer `pooled(systems, truth, *, cluster_of, only)`, which
 returns this, with the rows of one system or several, the cluster of each clip, and the one card that is wanted, or
-None: resampling and swapping then need no second pass.
+None: resampling and swapping then need no second pass. Where it is a `PooledSums`, all draws are computed at once.
 """
+
+Many = Callable[[Floats, Floats], dict[str, Floats]]
+"""By card, the values [draws] of many unions, NaN where there is none.
+
+They are given as how often a cluster is taken: of systems [draws, systems, clusters], of the truth [draws, clusters].
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PooledSums:
+    """A `Pooled` that can do many draws at once."""
+
+    clusters: Sequence[str]
+    """In their order."""
+    systems: int
+    many: Many
+
+    def __call__(self, picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
+        """The values of one union."""
+        place = {name: number for number, name in enumerate(self.clusters)}
+        own, true = np.zeros((1, self.systems, len(place))), np.zeros((1, len(place)))
+        for system, cluster in picks:
+            if cluster in place:
+                own[0, system, place[cluster]] += 1
+        for cluster in clusters:
+            if cluster in place:
+                true[0, place[cluster]] += 1
+        return {card: None if math.isnan(value[0]) else float(value[0]) for card, value in self.many(own, true).items()}
+
+
+class Places(NamedTuple):
+    """Clusters in their order, and which of them each clip is of."""
+
+    names: tuple[str, ...]
+    of_clip: Mapping[str, int]
+
+    @classmethod
+    def of(cls, cluster_of: Mapping[str, str]) -> Places:
+        """From the name of each clip's cluster."""
+        names = tuple(sorted(set(cluster_of.values())))
+        index = {name: number for number, name in enumerate(names)}
+        return cls(names, {clip_id: index[name] for clip_id, name in cluster_of.items()})
+
+    def of_rows(self, rows: Rows) -> tuple[int, ...]:
+        """The index of the cluster of each row."""
+        return tuple(self.of_clip[key.clip_id] for key in rows)
 
 
 def measure(seen: Seen) -> Row:
@@ -60,6 +108,11 @@ def measure(seen: Seen) -> Row:
 def seeds(rows: Rows) -> list[int]:
     """The seeds that rows have, sorted."""
     return sorted({key.seed for key in rows})
+
+
+def common_seeds(systems: Sequence[Rows]) -> tuple[int, ...]:
+    """The seeds that all systems have, sorted."""
+    return tuple(sorted(set.intersection(*(set(seeds(rows)) for rows in systems)))) if systems else ()
 
 
 def pieces(rows: Rows, *, part: str, seed: int, cluster_of: Mapping[str, int] | None = None) -> list[Piece]:

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from csg405.benchmark.clip import Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
-from csg405.benchmark.metrics._motion import GESTURE, given, mean_or_none, shown_points
+from csg405.benchmark.metrics._motion import GESTURE, Floats, given, lengths, mean_or_none
 
 CARDS = (
     Card(
@@ -44,14 +44,19 @@ _ALPHA = 0.2
 
 def measure(seen: Seen) -> Row:
     """Both values of one sample."""
-    points, shown = shown_points(seen, GESTURE)
+    true, shown, side = seen.clip.once(_truth)
     if not shown.any():
         return {"pck": np.array(np.nan), "mpjpe": np.array(np.nan)}
-    true = seen.true_points[:, GESTURE][shown].astype(np.float64)
-    away = points[shown] - true
-    apart = np.hypot(away[:, 0], away[:, 1])
-    side = float((true.max(axis=0) - true.min(axis=0)).max())
-    return {"pck": np.array(float((apart <= _ALPHA * side).mean())), "mpjpe": np.array(float(apart.mean()))}
+    apart, count = lengths(seen.points[:, GESTURE] - true), np.count_nonzero(shown)
+    near = np.count_nonzero((apart <= _ALPHA * side) & shown)
+    return {"pck": np.array(near / count), "mpjpe": np.array(np.where(shown, apart, 0).sum() / count)}
+
+
+def _truth(clip: Clip) -> tuple[Floats, Bools, float]:
+    """The true points [n, 49, 2], which of them are shown [n, 49], and the side of the box that holds these."""
+    true, shown = clip.points[:, GESTURE].astype(np.float64), clip.shown[:, GESTURE]
+    low, high = (np.where(shown[..., None], true, edge) for edge in (np.inf, -np.inf))
+    return true, shown, float((high.max(axis=(0, 1)) - low.min(axis=(0, 1))).max())
 
 
 def compute(rows: Rows, truth: Rows) -> Values:

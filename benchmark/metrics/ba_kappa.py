@@ -36,7 +36,8 @@ from scipy import signal
 from csg405 import keypoints as kp
 from csg405.benchmark.clip import Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
-from csg405.benchmark.metrics._features import Pick, Pooled, one_pool
+from csg405.benchmark.metrics._features import Pooled, common_seeds, one_pool
+from csg405.benchmark.metrics._motion import pooled_sums, quotient
 from csg405.benchmark.syllables import syllables_s
 
 Times = npt.NDArray[np.float64]
@@ -64,7 +65,8 @@ LEAST_SHIFT_S = 0.5
 LAGS_S = np.arange(-12, 13) * 0.04
 """Of the lag curve."""
 
-_SUMS = ("agreed", "chance", "beats")
+_EDGE = 9
+"""Frames by which paths are continued at both ends before they are filtered, as SciPy does."""
 
 _APART = 4
 """Frames between two beats of a hand, at least."""
@@ -102,12 +104,12 @@ def measure(seen: Seen) -> Row:
     if not len(beats):
         return nothing
     shifts = np.linspace(LEAST_SHIFT_S, span_s - LEAST_SHIFT_S, SHIFTS)
-    chance = [_agreement(beats, start_s + (syllables - start_s + shift) % span_s).sum() for shift in shifts]
+    shifted = start_s + (syllables - start_s + shifts[:, None]) % span_s
     return {
-        "agreed": np.array([_agreement(beats, syllables).sum()]),
-        "chance": np.array([np.mean(chance)]),
+        "agreed": _agreement(beats, syllables).sum(keepdims=True),
+        "chance": _agreement(beats, shifted).sum(axis=1).mean(keepdims=True),
         "beats": np.array([float(len(beats))]),
-        "curve": np.array([_agreement(beats - lag, syllables).sum() for lag in LAGS_S]),
+        "curve": _agreement(beats - LAGS_S[:, None], syllables).sum(axis=1),
     }
 
 
@@ -119,42 +121,21 @@ def compute(rows: Rows, truth: Rows) -> Values:
 def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str], only: str | None = None) -> Pooled:
     """The values for any union of clusters: see `csg405.benchmark.metrics._features.Pooled`."""
     del only
-    names = sorted(set(cluster_of.values()))
-    place = {name: number for number, name in enumerate(names)}
-    common = set.intersection(*({key.seed for key in rows} for rows in systems)) if systems else set[int]()
-    held = np.zeros((len(systems), len(names), len(_SUMS) + len(LAGS_S)))
-    for number, rows in enumerate(systems):
-        for key, row in rows.items():
-            if key.seed in common:
-                held[number, place[cluster_of[key.clip_id]]] += np.concatenate(
-                    [*(row[name] for name in _SUMS), row["curve"]]
-                )
-    true_beats = np.zeros(len(names))
-    for key, row in truth.items():
-        true_beats[place[cluster_of[key.clip_id]]] += row["beats"][0]
-
-    def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
-        if not names:
-            return _values(np.zeros(len(_SUMS) + len(LAGS_S)), 0.0)
-        total = held[[pick.system for pick in picks], [place[pick.cluster] for pick in picks]].sum(axis=0)
-        wanted = len(common) * float(true_beats[[place[name] for name in clusters]].sum())
-        return _values(total, wanted)
-
-    return values
+    from_sums = functools.partial(_from_sums, seeds=len(common_seeds(systems)))
+    return pooled_sums(from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _values(total: npt.NDArray[np.float64], wanted: float) -> Values:
-    agreed, chance, beats = total[: len(_SUMS)].tolist()
-    if not wanted:
-        return {"ba_kappa": None, "beats": None, "beat_lag": None}
-    if not beats:
-        return {"ba_kappa": 0.0, "beats": 0.0, "beat_lag": None}
-    above_chance = 1 - chance / beats
-    return {
-        "ba_kappa": (agreed - chance) / (max(beats, wanted) * above_chance) if above_chance > 0 else 0.0,
-        "beats": beats / wanted,
-        "beat_lag": float(LAGS_S[int(np.argmax(total[len(_SUMS) :]))]),
+def _from_sums(system: Row, true: Row, *, seeds: int) -> dict[str, Times]:
+    agreed, chance, beats = (system[name][:, 0] for name in ("agreed", "chance", "beats"))
+    wanted = seeds * true["beats"][:, 0]
+    above_chance = 1 - quotient(chance, beats)
+    weight = np.where((beats > 0) & (above_chance > 0), np.maximum(beats, wanted) * above_chance, np.inf)
+    found = {
+        "ba_kappa": np.where(np.isinf(weight), 0.0, (agreed - chance) / weight),
+        "beats": quotient(beats, wanted),
+        "beat_lag": np.where(beats > 0, LAGS_S[np.argmax(system["curve"], axis=1)], np.nan),
     }
+    return {name: np.where(wanted > 0, values, np.nan) for name, values in found.items()}
 
 
 def curve(rows: Rows) -> dict[str, list[float]]:
@@ -195,25 +176,38 @@ def stops(seen: Seen) -> Iterator[tuple[Times, npt.NDArray[np.bool_]]]:
     wrists = [wrist for wrist in (kp.LEFT_WRIST, kp.RIGHT_WRIST) if seen.shown[:, wrist].sum() >= _LEAST_FRAMES]
     if not wrists:
         return
-    paths = np.stack([_filled(seen.points[:, wrist].astype(np.float64), seen.shown[:, wrist]) for wrist in wrists])
-    velocity = np.gradient(signal.sosfiltfilt(_low_pass(seen.fps), paths, axis=1), axis=1) * seen.fps
-    slowing = -np.gradient(np.linalg.norm(velocity, axis=-1), axis=-1) * seen.fps
+    paths = np.stack([_filled(seen.points[:, wrist].T.astype(np.float64), seen.shown[:, wrist]) for wrist in wrists])
+    velocity = np.gradient(_smoothed(paths, seen.fps), axis=-1) * seen.fps
+    slowing = -np.gradient(np.hypot(velocity[:, 0], velocity[:, 1]), axis=-1) * seen.fps
     for number, wrist in enumerate(wrists):
         yield slowing[number], seen.shown[:, wrist]
 
 
+def _smoothed(paths: Times, fps: int) -> Times:
+    """Paths [hands, 2, n] through the low-pass, forth and back: `scipy.signal.sosfiltfilt` without its preparations."""
+    low_pass, at_rest = _low_pass(fps)
+    before = 2 * paths[..., :1] - paths[..., _EDGE:0:-1]
+    after = 2 * paths[..., -1:] - paths[..., -2 : -_EDGE - 2 : -1]
+    found = np.concatenate([before, paths, after], axis=-1)
+    for _ in range(2):
+        found = signal.sosfilt(low_pass, found, zi=at_rest * found[..., :1])[0][..., ::-1]
+    return np.asarray(found[..., _EDGE:-_EDGE])
+
+
 @functools.cache
-def _low_pass(fps: int) -> Times:
-    return np.asarray(signal.butter(2, SMOOTH_HZ / (fps / 2), output="sos"))
+def _low_pass(fps: int) -> tuple[Times, Times]:
+    """The filter, and its state on a path that stands at 1."""
+    low_pass = signal.butter(2, SMOOTH_HZ / (fps / 2), output="sos")
+    return low_pass, signal.sosfilt_zi(low_pass)[:, None, None]
 
 
 def _filled(path: Times, shown: npt.NDArray[np.bool_]) -> Times:
-    """A path with what is not shown drawn straight between its neighbours."""
-    frames = np.arange(len(path))
-    return np.stack([np.interp(frames, frames[shown], path[shown, axis]) for axis in range(2)], axis=-1)
+    """A path [2, n] with what is not shown drawn straight between its neighbours."""
+    frames = np.arange(len(shown))
+    return path if shown.all() else np.stack([np.interp(frames, frames[shown], of_axis[shown]) for of_axis in path])
 
 
 def _agreement(beats: Times, syllables: Times) -> Times:
-    """How near each beat is to a syllable: 1 on one, 0 far from all."""
-    apart = np.abs(beats[:, None] - syllables[None]).min(axis=1)
+    """How near each of the beats [..., b] is to one of the syllables [..., s]: 1 on it, 0 far from all."""
+    apart = np.abs(beats[..., :, None] - syllables[..., None, :]).min(axis=-1)
     return np.asarray(np.exp(-(apart**2) / (2 * SIGMA_S**2)))

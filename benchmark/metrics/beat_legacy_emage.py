@@ -28,11 +28,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import signal
 
-from csg405.benchmark.clip import Bools, Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
 from csg405.benchmark.metrics._beats import nearness
-from csg405.benchmark.metrics._features import Pooled, one_pool
-from csg405.benchmark.metrics._motion import BODY, Floats, pooled_sums, shown_points
+from csg405.benchmark.metrics._features import Ints, Pooled, one_pool
+from csg405.benchmark.metrics._motion import BODY, Floats, lengths, pooled_sums, quotient
 from csg405.benchmark.onsets import librosa_onsets_s
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
@@ -62,18 +62,24 @@ def measure(seen: Seen) -> Row:
     start, stop = _EDGE_S * FPS, len(seen) - _EDGE_S * FPS
     onsets_s = librosa_onsets_s(seen.clip.sound) - _EDGE_S
     onsets_s = onsets_s[(onsets_s >= 0) & (onsets_s < (stop - start) / FPS)]
-    points, shown = shown_points(seen, BODY)
-    known = _known(shown)
-    joints = np.flatnonzero(known.mean(axis=0) > _LEAST_SHOWN)
-    if stop <= start or not len(onsets_s) or not len(joints):
-        return {"score_s": np.array(0.0), "length_s": np.array(0.0)}
-    known = known[:, joints]
-    true_speed = _speed(seen.true_points[:, BODY[joints]])
-    floor = _LEAST_SPEED * np.mean(true_speed, axis=0, where=known)
-    beats = beat_mask(_speed(points[:, joints])[start:stop], known[start:stop], floor=floor)
+    nothing = {"score_s": np.array(0.0), "length_s": np.array(0.0)}
+    if stop <= start or not len(onsets_s):
+        return nothing
+    joints, known, floor = seen.clip.once(_truth)
+    if not len(joints):
+        return nothing
+    beats = beat_mask(_speed(seen.points[:, joints])[start:stop], known[start:stop], floor=floor)
     scores = [nearness(onsets_s, np.flatnonzero(of_joint) / FPS, sigma_s=_SIGMA_S) for of_joint in beats.T]
     length_s = (stop - start) / FPS
     return {"score_s": np.array(np.mean(scores) / len(onsets_s) * length_s), "length_s": np.array(length_s)}
+
+
+def _truth(clip: Clip) -> tuple[Ints, Bools, Floats]:
+    """The joints that count [j], in which frames their speed is known [n, j], and the floor of each [j]."""
+    known = _known(clip.shown[:, BODY])
+    often = known.mean(axis=0) > _LEAST_SHOWN
+    joints, known = BODY[often], known[:, often]
+    return joints, known, _LEAST_SPEED * np.mean(_speed(clip.points[:, joints]), axis=0, where=known)
 
 
 def beat_mask(speed: Floats, known: Bools, *, floor: Floats) -> Bools:
@@ -93,7 +99,7 @@ def beat_mask(speed: Floats, known: Bools, *, floor: Floats) -> Bools:
 def _speed(points: FloatArray) -> Floats:
     """[n, j] by central differences, one-sided at the ends."""
     change = np.gradient(points.astype(np.float64), axis=0)
-    return np.hypot(change[..., 0], change[..., 1]) * FPS
+    return lengths(change) * FPS
 
 
 def _known(shown: Bools) -> Bools:
@@ -115,7 +121,6 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _from_sums(system: Row, true: Row) -> Values:
+def _from_sums(system: Row, true: Row) -> dict[str, Floats]:
     del true
-    length_s = float(system["length_s"])
-    return {CARDS[0].name: float(system["score_s"]) / length_s if length_s else None}
+    return {CARDS[0].name: quotient(system["score_s"], system["length_s"])}

@@ -33,7 +33,7 @@ from csg405.benchmark.clip import Bools, Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
 from csg405.benchmark.metrics._beats import nearness
 from csg405.benchmark.metrics._features import Pooled, one_pool
-from csg405.benchmark.metrics._motion import Floats, pooled_sums
+from csg405.benchmark.metrics._motion import Floats, pooled_sums, quotient
 from csg405.benchmark.onsets import librosa_onsets_s
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
@@ -124,7 +124,6 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _from_sums(system: Row, true: Row) -> Values:
+def _from_sums(system: Row, true: Row) -> dict[str, Floats]:
     del true
-    onsets = float(system["onsets"])
-    return {CARDS[0].name: float(system["nearness"]) / onsets if onsets else None}
+    return {CARDS[0].name: quotient(system["nearness"], system["onsets"])}

@@ -27,7 +27,7 @@ from csg405 import keypoints as kp
 from csg405.benchmark.clip import Bools, Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
 from csg405.benchmark.metrics._features import Pooled, one_pool
-from csg405.benchmark.metrics._motion import Floats, pooled_sums
+from csg405.benchmark.metrics._motion import Floats, pooled_sums, quotient
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
 
@@ -86,7 +86,6 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _from_sums(system: Row, true: Row) -> Values:
+def _from_sums(system: Row, true: Row) -> dict[str, Floats]:
     del true
-    minutes = float(system["minutes"])
-    return {CARDS[0].name: float(system["blinks"]) / minutes if minutes else None}
+    return {CARDS[0].name: quotient(system["blinks"], system["minutes"])}

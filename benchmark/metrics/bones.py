@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Bools, Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.benchmark.metric import Card, Row, Values
-from csg405.benchmark.metrics._motion import Floats, given, mean_or_none
+from csg405.benchmark.metrics._motion import Floats, given, lengths, mean_or_none
 from csg405.schema import FloatArray
 
 _ARMS = np.array([
@@ -68,15 +68,20 @@ _LEAST_LENGTH = 1e-3
 def measure(seen: Seen) -> Row:
     """The four values of one clip."""
     row: Row = {}
-    for part, limbs in _LIMBS.items():
-        shown = np.asarray(seen.shown[:, limbs].all(axis=2), np.bool_)
-        mean, spread = length_statistics(seen.points, shown, limbs=limbs)
-        true_mean, _ = length_statistics(seen.true_points, shown, limbs=limbs)
+    for part, (shown, true_mean) in seen.clip.once(_truth).items():
+        mean, spread = length_statistics(seen.points, shown, limbs=_LIMBS[part])
         change = mean_or_none(spread / mean)
         ratio = mean_or_none(np.maximum(mean / true_mean, true_mean / mean))
         row[f"bone_cv_{part}"] = np.array(np.nan if change is None else change)
         row[f"bone_ratio_{part}"] = np.array(np.nan if ratio is None else ratio)
     return row
+
+
+def _truth(clip: Clip) -> dict[str, tuple[Bools, Floats]]:
+    """By part, in which frames its limbs are shown [n, limbs], and their mean lengths [limbs]."""
+    shown = {part: np.asarray(clip.shown[:, limbs].all(axis=2), np.bool_) for part, limbs in _LIMBS.items()}
+    return {part: (shown[part], length_statistics(clip.points, shown[part], limbs=limbs)[0])
+            for part, limbs in _LIMBS.items()}  # fmt: skip
 
 
 def length_statistics(points: FloatArray, shown: Bools, *, limbs: np.ndarray) -> tuple[Floats, Floats]:
@@ -87,11 +92,10 @@ def length_statistics(points: FloatArray, shown: Bools, *, limbs: np.ndarray) ->
         shown: [n, limbs] frames that count.
         limbs: [limbs, 2] indices of their ends.
     """
-    apart = points[:, limbs[:, 0]].astype(np.float64) - points[:, limbs[:, 1]]
-    lengths = np.hypot(apart[..., 0], apart[..., 1])
+    found = lengths(points[:, limbs[:, 0]].astype(np.float64) - points[:, limbs[:, 1]])
     counts = np.where(shown.any(axis=0), shown.sum(axis=0), np.nan)
-    mean = np.where(shown, lengths, 0).sum(axis=0) / counts
-    variance = np.where(shown, np.square(lengths - mean), 0).sum(axis=0) / counts
+    mean = np.where(shown, found, 0).sum(axis=0) / counts
+    variance = np.where(shown, np.square(found - mean), 0).sum(axis=0) / counts
     return np.maximum(mean, _LEAST_LENGTH), np.sqrt(variance)
 
 

@@ -23,21 +23,18 @@ without pairs of one clip, ours.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Rows, Values, known_mean
-from csg405.benchmark.metrics._distances import distances
+from csg405.benchmark.metric import Card, Rows, Values, known_mean, of_seed
 from csg405.benchmark.metrics._features import (
     Floats,
     Piece,
     measure,
     pieces,
-    same_clip,
     seeds,
-    thinned,
 )
+from csg405.benchmark.metrics._neighbours import spread_of
 
 __all__ = ["CARDS", "compute", "measure"]
 
@@ -66,33 +63,21 @@ CARDS = (
 _LEAST_SEEDS = 3
 """Samples of a clip: three pairs."""
 
-_MOST = 2000
-"""Windows of a side: a matrix of 32 MB."""
-
 _PART = "all"
 
 
 def compute(rows: Rows, truth: Rows) -> Values:
     """Both ratios; None without two clips, the latter without three seeds."""
-    true = _between_clips(pieces(truth, part=_PART, seed=0))
-    if not true:
+    true = spread_of(truth)
+    if true is None or not true.between:
         return {"diversity": None, "multimodality": None}
-    by_seed = {seed: pieces(rows, part=_PART, seed=seed) for seed in seeds(rows)}
-    between = known_mean(_between_clips(found) for found in by_seed.values())
-    within = _between_seeds(by_seed)
+    spreads = [spread_of(of_seed(rows, seed)) for seed in seeds(rows)]
+    between = known_mean(own.between for own in spreads if own is not None)
+    within = _between_seeds({seed: pieces(rows, part=_PART, seed=seed) for seed in seeds(rows)})
     return {
-        "diversity": None if between is None else between / true,
-        "multimodality": None if within is None else within / true,
+        "diversity": None if between is None else between / true.between,
+        "multimodality": None if within is None else within / true.between,
     }
-
-
-def _between_clips(found: Sequence[Piece]) -> float | None:
-    """Mean distance of windows of different clips; None with a single clip."""
-    if len(found) < 2:
-        return None
-    features, clip_ids = thinned(found, most=_MOST)
-    other = ~same_clip(clip_ids, clip_ids)
-    return float(distances(features, features)[other].mean())
 
 
 def _between_seeds(by_seed: dict[int, list[Piece]]) -> float | None:

@@ -31,7 +31,6 @@ from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
 from csg405.benchmark.metrics._distances import Gaussian, Moments, frechet
 from csg405.benchmark.metrics._features import (
     Floats,
-    Ints,
     Pick,
     Piece,
     Pooled,
@@ -145,25 +144,25 @@ def extrapolated(x: Sequence[Piece], y: Sequence[Piece]) -> float | None:
     if min(sum(len(piece.features) for piece in side) for side in (x, y)) <= _LEAST_WINDOWS * width:
         return None
     order, centre = sorted({piece.clip_id for piece in (*x, *y)}), _centre(y)
-    sides = [(Moments.of([piece.features for piece in side], centre=centre), [piece.clip_id for piece in side])
-             for side in (x, y)]  # fmt: skip
     rng = np.random.default_rng(_SEED)
-    inverse, found = [], []
-    for part in np.linspace(_SMALLEST, 1.0, _SIZES):
-        for _ in range(_DRAWS if part < 1 else 1):
-            rank = dict(zip(order, rng.permutation(len(order)), strict=True))
-            (of_x, of_y) = (_first(clip_ids, rank, part=part) for _, clip_ids in sides)
-            value = _apart(sides[0][0].gaussian(of_x), sides[1][0].gaussian(of_y))
-            if value is not None:
-                inverse.append(1 / len(of_x))
-                found.append(value)
-    return _intercept(inverse, found)
+    parts = [part for part in np.linspace(_SMALLEST, 1.0, _SIZES) for _ in range(_DRAWS if part < 1 else 1)]
+    ranks = [dict(zip(order, rng.permutation(len(order)), strict=True)) for _ in parts]
+    own, true = (_subsets(side, ranks, parts, centre=centre) for side in (x, y))
+    found = [(clips, value) for (clips, one), (_, other) in zip(own, true, strict=True)
+             if (value := _apart(one, other)) is not None]  # fmt: skip
+    return _intercept([1 / clips for clips, _ in found], [value for _, value in found])
 
 
-def _first(clip_ids: Sequence[str], rank: Mapping[str, int], *, part: float) -> Ints:
-    """Indices of the clips that come first by rank."""
-    ranks = np.array([rank[clip_id] for clip_id in clip_ids])
-    return np.sort(np.argsort(ranks)[: max(round(part * len(ranks)), 1)])
+def _subsets(
+    side: Sequence[Piece], ranks: Sequence[Mapping[str, int]], parts: Sequence[float], *, centre: Floats
+) -> list[tuple[int, Gaussian | None]]:
+    """Of every subset, the number of its clips, those that come first by rank, and their Gaussian."""
+    taken = np.zeros((len(parts), len(side)))
+    for row, rank, part in zip(taken, ranks, parts, strict=True):
+        order = np.argsort([rank[piece.clip_id] for piece in side])
+        row[order[: max(round(part * len(side)), 1)]] = 1
+    gaussians = Moments.of([piece.features for piece in side], centre=centre).gaussians(taken)
+    return list(zip(taken.sum(axis=1).astype(int).tolist(), gaussians, strict=True))
 
 
 def _intercept(inverse: Sequence[float], found: Sequence[float]) -> float | None:

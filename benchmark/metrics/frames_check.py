@@ -17,10 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.benchmark.metric import Card, Row, Values
-from csg405.benchmark.metrics._motion import GESTURE, changes, given, shown_points
-from csg405.media.clock import FPS
+from csg405.benchmark.metrics._motion import GESTURE, all_shown, given, lengths
 
 CARDS = (
     Card(
@@ -50,16 +49,30 @@ def measure(seen: Seen) -> Row:
 
 
 def _outside(seen: Seen) -> float:
-    points, shown = seen.keypoints_px[:, kp.UPPER_BODY], seen.shown[:, kp.UPPER_BODY]
-    outside = np.any((points < -0.5) | (points >= seen.clip.size_px - 0.5), axis=-1)
-    return float(outside[shown].mean()) if shown.any() else np.nan
+    looked = seen.clip.once(_upper_shown)
+    beyond = (seen.keypoints_px < -0.5) | (seen.keypoints_px >= seen.clip.size_px - 0.5)
+    outside = (beyond[..., 0] | beyond[..., 1]) & looked
+    return float(outside.sum() / looked.sum()) if looked.any() else np.nan
+
+
+def _upper_shown(clip: Clip) -> Bools:
+    """[n, 133] the points of the upper body that are shown."""
+    looked = np.zeros_like(clip.shown)
+    looked[:, kp.UPPER_BODY] = clip.shown[:, kp.UPPER_BODY]
+    return looked
 
 
 def _static(seen: Seen) -> float:
-    speed, known = changes(*shown_points(seen, GESTURE), order=1)
-    looked = np.asarray(known.any(axis=1), np.bool_)
-    moved = np.any((speed > _LEAST_STEP * FPS) & known, axis=1, where=looked[:, None])
+    known = seen.clip.once(_known)
+    looked = known.any(axis=1)
+    step = lengths(np.diff(seen.points[:, GESTURE], axis=0))
+    moved = ((step > _LEAST_STEP) & known).any(axis=1)
     return 1 - float(moved.sum() / looked.sum()) if looked.any() else np.nan
+
+
+def _known(clip: Clip) -> Bools:
+    """[n - 1, 49] the steps whose both frames are shown."""
+    return all_shown(clip.shown[:, GESTURE], order=1)
 
 
 def clip_values(row: Row, true_row: Row) -> Values:

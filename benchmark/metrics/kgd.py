@@ -26,17 +26,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
-from csg405.benchmark.metrics._distances import KernelSums, Side, mmd_from_sums, pair_sums
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values, of_seed, once
+from csg405.benchmark.metrics._distances import KernelSums, Side, discrepancies, pair_sums
 from csg405.benchmark.metrics._features import (
     PARTS,
-    Pick,
+    Floats,
+    Places,
     Pooled,
+    PooledSums,
+    common_seeds,
     measure,
     one_pool,
     pieces,
-    seeds,
 )
+from csg405.benchmark.metrics._motion import known_means
 
 __all__ = ["CARDS", "compute", "measure", "pooled"]
 
@@ -83,35 +86,40 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
         cluster_of: name of each clip's cluster.
         only: a card, if no other is wanted.
     """
-    names = sorted(set(cluster_of.values()))
-    index = {name: i for i, name in enumerate(names)}
-    common = sorted(set.intersection(*(set(seeds(rows)) for rows in systems))) if systems else []
-    place = {clip_id: index[name] for clip_id, name in cluster_of.items()}
+    common, places = common_seeds(systems), Places.of(cluster_of)
     parts = {card.name: part for card, part in zip(CARDS, PARTS, strict=True) if only in {None, card.name}}
-    sums = {name: _sums(systems, truth, part=part, common=common, place=place) for name, part in parts.items()}
+    sums = {name: _sums(systems, truth, part=part, common=common, places=places) for name, part in parts.items()}
 
-    def values(picks: Sequence[Pick], clusters: Sequence[str]) -> Values:
-        x = np.array([pick.system * len(names) + index[pick.cluster] for pick in picks], np.int64)
-        y = np.array([index[name] for name in clusters], np.int64)
-        return {name: known_mean(mmd_from_sums(found, x=x, y=y) for found in by_seed) for name, by_seed in sums.items()}
+    def many(own: Floats, true: Floats) -> dict[str, Floats]:
+        of_x = own.reshape(len(own), -1)
+        return {
+            name: known_means(
+                [discrepancies(found, x=of_x, y=true) for found in by_seed] or [np.full(len(own), np.nan)]
+            )
+            for name, by_seed in sums.items()
+        }
 
-    return values
+    return PooledSums(places.names, len(systems), many)
 
 
 def _sums(
-    systems: Sequence[Rows], truth: Rows, *, part: str, common: Sequence[int], place: Mapping[str, int]
+    systems: Sequence[Rows], truth: Rows, *, part: str, common: Sequence[int], places: Places
 ) -> list[KernelSums]:
     """The kernel's sums of each seed; the clusters of the second system follow those of the first, and so on."""
-    clusters = max(place.values(), default=-1) + 1
-    y = Side(pieces(truth, part=part, seed=0, cluster_of=place), clusters)
+    y = side(truth, part=part, places=places)
     yy = pair_sums(y, y)
     found = []
     for seed in common:
-        held = [
-            piece._replace(cluster=piece.cluster + number * clusters)
-            for number, rows in enumerate(systems)
-            for piece in pieces(rows, part=part, seed=seed, cluster_of=place)
-        ]
-        x = Side(held, clusters * len(systems))
+        x = Side.of_systems([side(of_seed(rows, seed), part=part, places=places) for rows in systems])
         found.append(KernelSums(xx=pair_sums(x, x), xy=pair_sums(x, y), yy=yy))
     return found
+
+
+def side(rows: Rows, *, part: str, places: Places) -> Side:
+    """The windows of a part in rows of seed 0, and their moments by cluster: taken once."""
+    return once(rows, _side, part, places.of_rows(rows), len(places.names))
+
+
+def _side(rows: Rows, part: str, of_rows: tuple[int, ...], clusters: int) -> Side:
+    place = {key.clip_id: cluster for key, cluster in zip(rows, of_rows, strict=True)}
+    return Side(pieces(rows, part=part, seed=0, cluster_of=place), clusters)

@@ -17,16 +17,18 @@ single joints in space and even bins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Bools, Seen
-from csg405.benchmark.metric import Card, Perturbation, Row, Rows, Values, known_mean
+from csg405.benchmark.clip import Clip, Seen
+from csg405.benchmark.metric import Card, Perturbation, Row, Rows, Values
 from csg405.benchmark.metrics._features import Pooled, one_pool
-from csg405.benchmark.metrics._motion import BODY, Floats, changes, pooled_sums
+from csg405.benchmark.metrics._motion import BODY, Floats, all_shown, known_means, pooled_sums, quotient
+from csg405.media.clock import FPS
 from csg405.schema import FloatArray
 
 Counts = npt.NDArray[np.int64]
@@ -66,8 +68,11 @@ _BINS_A_DECADE = 5
 _DECADES = {1: (-2, 2), 2: (-2, 4), 3: (0, 6)}
 """Powers of ten by order: below is under the noise of 32-bit pixels, above is not human."""
 
-_LEAST = np.float32(1e-20)
-"""Keeps the logarithm of rest finite."""
+_DOUBT = 1e-4
+"""Bins: more than 32 bits are off."""
+
+_LEAST, _LEAST_SQUARE = np.float32(1e-20), np.float32(1e-30)
+"""Keep the logarithm of rest finite."""
 
 _ORIGINS = (
     *((point, None) for point in BODY),
@@ -82,40 +87,58 @@ _RELATIVE = len(BODY)
 _FROM = np.array([origin for _, origin in _ORIGINS if origin is not None])
 _GROUP_SIZES = (len(BODY), 2 * 20, 67)
 _GROUP = np.repeat(np.arange(len(_GROUP_SIZES)), _GROUP_SIZES)
+_NOBODY = len(_GROUP_SIZES)
+"""The group of what does not count."""
 
 
 def measure(seen: Seen) -> Row:
     """Counts by group and bin, [3, bins] for each derivative."""
-    points, shown = seen.points[:, _POINTS], seen.shown[:, _POINTS]
-    points[:, _RELATIVE:] -= seen.points[:, _FROM]
-    shown[:, _RELATIVE:] &= seen.shown[:, _FROM]
-    return {name: histograms(*changes(points, shown, order=order), order=order) for name, order in _NAMES.items()}
+    groups, row = seen.clip.once(_groups), {}
+    change = seen.points[:, _POINTS]
+    change[:, _RELATIVE:] -= seen.points[:, _FROM]
+    for name, order in _NAMES.items():
+        change = np.diff(change, axis=0)
+        row[name] = histograms(change, groups[name], order=order)
+    return row
 
 
-def histograms(size: FloatArray, known: Bools, *, order: int) -> Counts:
+def _groups(clip: Clip) -> dict[str, Counts]:
+    """[n - order, 114] by derivative, the group of its values; `_NOBODY` where they do not count."""
+    shown = clip.shown[:, _POINTS]
+    shown[:, _RELATIVE:] &= clip.shown[:, _FROM]
+    return {name: np.where(all_shown(shown, order=order), _GROUP, _NOBODY) for name, order in _NAMES.items()}
+
+
+def histograms(change: FloatArray, groups: Counts, *, order: int) -> Counts:
     """Counts of a derivative by group, [3, bins]: below, the bins of its decades, above.
 
     Args:
-        size: [n, 114] of the points in their order.
-        known: [n, 114] those that count.
+        change: [n, j, 2] differences from frame to frame.
+        groups: [n, j] which group each is of; 3 for none.
         order: 1 for speed, 2 for acceleration, 3 for jerk.
     """
     low, high = _DECADES[order]
     bins = (high - low) * _BINS_A_DECADE
-    place = np.floor((np.log10(np.maximum(size, _LEAST)) - low) * _BINS_A_DECADE).clip(-1, bins).astype(np.int64) + 1
-    each = bins + 3  # the last holds what does not count
-    place[~known] = each - 1
-    counts = np.bincount((_GROUP * each + place).ravel(), minlength=len(_GROUP_SIZES) * each)
-    return np.asarray(counts.reshape(-1, each)[:, :-1], np.int64)
+    x, y = (np.ascontiguousarray(change[..., axis].T).ravel() for axis in range(2))
+    # Natural logarithms of squares are quick; what they put beside an edge is looked at again.
+    place = np.log(np.maximum(x * x + y * y, _LEAST_SQUARE)) * np.float32(_BINS_A_DECADE / math.log(100))
+    place += np.float32((order * math.log10(FPS) - low) * _BINS_A_DECADE)
+    doubtful = np.flatnonzero(np.abs(place - np.rint(place)) < _DOUBT)
+    size = np.hypot(x[doubtful], y[doubtful]) * np.float32(float(FPS) ** order)
+    place[doubtful] = (np.log10(np.maximum(size, _LEAST)) - low) * _BINS_A_DECADE
+    each = bins + 2
+    numbers = np.ascontiguousarray(groups.T).ravel() * each + np.floor(place).clip(-1, bins).astype(np.int64) + 1
+    counts = np.bincount(numbers, minlength=(_NOBODY + 1) * each)
+    return np.asarray(counts.reshape(-1, each)[:_NOBODY], np.int64)
 
 
-def hellinger(first: Floats | Counts, second: Floats | Counts) -> float | None:
-    """Hellinger distance of two histograms of counts; None where one is empty."""
-    first_total, second_total = float(first.sum()), float(second.sum())
-    if not first_total or not second_total:
-        return None
-    shared = float(np.sqrt(first / first_total * (second / second_total)).sum())
-    return float(np.sqrt(max(1 - shared, 0.0)))
+def hellinger(first: Floats | Counts, second: Floats | Counts) -> Floats:
+    """Hellinger distances [...] of histograms of counts [..., bins]; NaN where one is empty."""
+    p, q = (
+        quotient(counts, np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape))
+        for counts in (first, second)
+    )
+    return np.asarray(np.sqrt(np.maximum(1 - np.sqrt(p * q).sum(axis=-1), 0.0)))
 
 
 def compute(rows: Rows, truth: Rows) -> Values:
@@ -129,9 +152,6 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _from_sums(system: Row, true: Row) -> Values:
-    values: Values = {}
-    for name in _NAMES:
-        by_group = [hellinger(p, q) for p, q in zip(system[name], true[name], strict=True)]
-        values[f"kin_{name}"] = known_mean(by_group)
-    return {"kin": known_mean(list(values.values())), **values}
+def _from_sums(system: Row, true: Row) -> dict[str, Floats]:
+    values = {f"kin_{name}": known_means(list(hellinger(system[name], true[name]).T)) for name in _NAMES}
+    return {"kin": known_means(list(values.values())), **values}

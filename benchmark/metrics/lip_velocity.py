@@ -22,10 +22,10 @@ from __future__ import annotations
 import numpy as np
 
 from csg405 import keypoints as kp
-from csg405.benchmark.clip import Seen
+from csg405.benchmark.clip import Bools, Clip, Seen
 from csg405.benchmark.metric import Card, Row, Values
 from csg405.benchmark.metrics._face import CORNERS, inter_ocular
-from csg405.benchmark.metrics._motion import given, number
+from csg405.benchmark.metrics._motion import all_shown, given, number
 from csg405.schema import FloatArray
 
 CARDS = (
@@ -44,13 +44,20 @@ _MOUTH = slice(kp.OUTER_LIPS.start, kp.INNER_LIPS.stop)
 
 def measure(seen: Seen) -> Row:
     """The clip's difference."""
-    unit = inter_ocular(seen)
-    shown = seen.shown[:, _MOUTH] & seen.shown[:, CORNERS].all(axis=1, keepdims=True)
-    both = shown[1:] & shown[:-1]
+    unit, both = seen.clip.once(inter_ocular), seen.clip.once(_both_shown)
     if unit is None or not both.any():
         return number(None)
-    apart = np.diff(_mouth(seen.points) - _mouth(seen.true_points), axis=0)
-    return number(float(np.abs(apart[both]).mean(dtype=np.float64)) / unit)
+    apart = np.abs(np.diff(_mouth(seen.points) - seen.clip.once(_true_mouth), axis=0))
+    return number(float((apart[..., 0] + apart[..., 1])[both].mean(dtype=np.float64)) / 2 / unit)
+
+
+def _both_shown(clip: Clip) -> Bools:
+    """[n - 1, 20] whether a point of the mouth and the eyes are shown in a frame and in the next."""
+    return all_shown(clip.shown[:, _MOUTH] & clip.shown[:, CORNERS].all(axis=1, keepdims=True), order=1)
+
+
+def _true_mouth(clip: Clip) -> FloatArray:
+    return _mouth(clip.points)
 
 
 def _mouth(points: FloatArray) -> FloatArray:

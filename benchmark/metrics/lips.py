@@ -26,7 +26,7 @@ import math
 import numpy as np
 from scipy import fft
 
-from csg405.benchmark.clip import Bools, Seen, Sound
+from csg405.benchmark.clip import Bools, Clip, Seen, Sound
 from csg405.benchmark.metric import Card, Row, Values
 from csg405.benchmark.metrics._face import Floats, aperture, inter_ocular, lips_shown
 from csg405.benchmark.metrics._motion import given
@@ -66,20 +66,26 @@ _SILENCE = 1e-5
 
 def measure(seen: Seen) -> Row:
     """Both correlations of a clip."""
-    shown, unit = lips_shown(seen), inter_ocular(seen)
-    nothing = np.array(np.nan)
-    if unit is None or shown.sum() < _LEAST_FRAMES:
+    nothing, moving = np.array(np.nan), seen.clip.once(_moving)
+    if moving is None:
         return {"lip_r": nothing, "lip_envelope": nothing}
-    true = aperture(seen.true_points, unit=unit)
-    if np.std(true[shown]) < _LEAST_OPENING:
-        return {"lip_r": nothing, "lip_envelope": nothing}
+    true, unit, shown = moving
     mine = aperture(seen.points, unit=unit)
-    loudness = band_level(seen.clip.sound, n_frames=len(seen))
+    loudness = seen.clip.sound.once(band_level)
     heard = loudness.std() > _SILENCE
     return {
         "lip_r": np.array(best_correlation(mine, true, shown=shown)),
         "lip_envelope": np.array(best_correlation(mine, loudness, shown=shown)) if heard else nothing,
     }
+
+
+def _moving(clip: Clip) -> tuple[Floats, float, Bools] | None:
+    """The opening of the true lips [n], its unit, and where lips are shown [n]; None where they stand still."""
+    shown, unit = lips_shown(clip), clip.once(inter_ocular)
+    if unit is None or shown.sum() < _LEAST_FRAMES:
+        return None
+    true = aperture(clip.points, unit=unit)
+    return (true, unit, shown) if np.std(true[shown]) >= _LEAST_OPENING else None
 
 
 def best_correlation(lips: Floats, other: Floats, *, shown: Bools) -> float:
@@ -111,9 +117,9 @@ def _correlation(lips: Floats, other: Floats) -> float:
     return float(mine @ theirs / math.sqrt(powers[0] * len(lips) * powers[1]))
 
 
-def band_level(sound: Sound, *, n_frames: int) -> Floats:
+def band_level(sound: Sound) -> Floats:
     """Root mean square of each frame's sound between 300 and 3000 Hz, [n]: by the spectrum of its 40 ms."""
-    frames = sound.wave[: n_frames * SAMPLES_PER_FRAME].reshape(n_frames, SAMPLES_PER_FRAME)
+    frames = sound.wave.reshape(-1, SAMPLES_PER_FRAME)
     spectrum = np.square(np.abs(fft.rfft(frames)))
     low, high = (round(edge * SAMPLES_PER_FRAME / AUDIO_RATE_HZ) for edge in _BAND_HZ)
     power = spectrum[:, low : high + 1].sum(axis=1, dtype=np.float64) * 2 / SAMPLES_PER_FRAME**2

@@ -25,21 +25,11 @@ diversity metrics (ICML 2020).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 
-from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean
-from csg405.benchmark.metrics._distances import distances
-from csg405.benchmark.metrics._features import (
-    Floats,
-    measure,
-    pieces,
-    same_clip,
-    seeds,
-    thinned,
-)
+from csg405.benchmark.metric import Card, Perturbation, Rows, Values, known_mean, of_seed
+from csg405.benchmark.metrics._features import measure, seeds
+from csg405.benchmark.metrics._neighbours import NEIGHBOURS, Sample, Spread, across, spread, spread_of
 
 __all__ = ["CARDS", "Sample", "compute", "measure", "prdc"]
 
@@ -87,36 +77,14 @@ CARDS = (
     ),
 )
 
-NEIGHBOURS = 5
-"""k, from Naeem et al."""
-
-_MOST = 2000
-"""Windows of a side: three matrices of 32 MB."""
-
-_PART = "all"
-
-
-class Sample(NamedTuple):
-    """Windows and whose they are."""
-
-    features: Floats
-    """[n, d]"""
-    clip_ids: Sequence[str]
-    """[n]"""
-
 
 def compute(rows: Rows, truth: Rows) -> Values:
     """All four, on the features of the whole motion."""
-    true = pieces(truth, part=_PART, seed=0)
-    if not true:
+    true = spread_of(truth)
+    if true is None:
         return {card.name: None for card in CARDS}
-    y = Sample(*thinned(true, most=_MOST))
-    reach = _reach(y, k=NEIGHBOURS)
-    by_seed = []
-    for seed in seeds(rows):
-        found = pieces(rows, part=_PART, seed=seed)
-        if found:
-            by_seed.append(_values(Sample(*thinned(found, most=_MOST)), y, reach=reach, k=NEIGHBOURS))
+    by_seed = [_values(own, true, k=NEIGHBOURS)
+               for seed in seeds(rows) if (own := spread_of(of_seed(rows, seed))) is not None]  # fmt: skip
     return {card.name: known_mean(values[card.name] for values in by_seed) for card in CARDS}
 
 
@@ -128,33 +96,17 @@ def prdc(x: Sample, y: Sample, *, k: int = NEIGHBOURS) -> Values:
         y: the truth's. With a name of its own for every window of both this is the published form.
         k: which neighbour the balls reach to.
     """
-    return _values(x, y, reach=_reach(y, k=k), k=k)
+    return _values(spread(x, k=k), spread(y, k=k), k=k)
 
 
-def _values(x: Sample, y: Sample, *, reach: Floats, k: int) -> Values:
-    own_reach = _reach(x, k=k)
-    if not (np.isfinite(reach).all() and np.isfinite(own_reach).all()):
+def _values(own: Spread, true: Spread, *, k: int) -> Values:
+    if not (np.isfinite(true.reach).all() and np.isfinite(own.reach).all()):
         return {card.name: None for card in CARDS}
-    apart = _apart(x, y)
-    in_truth = apart <= reach
+    apart = across(own.sample, true.sample)
+    in_truth = apart <= true.reach
     return {
         "prdc_precision": float(in_truth.any(axis=1).mean()),
-        "prdc_recall": float((apart <= own_reach[:, None]).any(axis=0).mean()),
-        "prdc_density": float(in_truth.sum() / (k * len(x.features))),
+        "prdc_recall": float((apart <= own.reach[:, None]).any(axis=0).mean()),
+        "prdc_density": float(in_truth.sum() / (k * len(apart))),
         "prdc_coverage": float(in_truth.any(axis=0).mean()),
     }
-
-
-def _reach(sample: Sample, *, k: int) -> Floats:
-    """[n] distance to the k-th nearest window of another clip; infinite where there are fewer."""
-    if len(sample.features) <= k:
-        return np.full(len(sample.features), np.inf)
-    found = _apart(sample, sample)
-    found.partition(k - 1, axis=1)
-    return found[:, k - 1].copy()
-
-
-def _apart(x: Sample, y: Sample) -> Floats:
-    found = distances(x.features, y.features)
-    found[same_clip(x.clip_ids, y.clip_ids)] = np.inf
-    return found

@@ -19,7 +19,6 @@ the spectrum. 6 Hz is ours: gestures of the arms lie below it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,7 +26,7 @@ import numpy as np
 from csg405.benchmark.clip import Bools, Seen
 from csg405.benchmark.metric import Card, Row, Rows, Values
 from csg405.benchmark.metrics._features import Pooled, one_pool
-from csg405.benchmark.metrics._motion import ARMS, GESTURE, changes, pooled_sums, shown_points
+from csg405.benchmark.metrics._motion import ARMS, GESTURE, Floats, changes, pooled_sums, quotient, shown_points
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
 
@@ -105,18 +104,11 @@ def pooled(systems: Sequence[Rows], truth: Rows, *, cluster_of: Mapping[str, str
     return pooled_sums(_from_sums, CARDS, systems, truth, cluster_of=cluster_of)
 
 
-def _from_sums(system: Row, true: Row) -> Values:
+def _from_sums(system: Row, true: Row) -> dict[str, Floats]:
     return {
-        "jerk": _log_ratio(_quotient(system, "jerk", "jerks"), _quotient(true, "jerk", "jerks"), least=_LEAST_JERK),
-        "high_frequency": _log_ratio(
-            _quotient(system, "high", "total"), _quotient(true, "high", "total"), least=_LEAST_PART
-        ),
-    }
-
-
-def _quotient(sums: Row, name: str, over: str) -> float | None:
-    return float(sums[name]) / float(sums[over]) if sums[over] else None
-
-
-def _log_ratio(value: float | None, true: float | None, *, least: float) -> float | None:
-    return None if value is None or true is None else math.log(max(value, least) / max(true, least))
+        card.name: np.log(np.maximum(quotient(system[sums], system[over]), least))
+        - np.log(np.maximum(quotient(true[sums], true[over]), least))
+        for card, sums, over, least in (
+            (CARDS[0], "jerk", "jerks", _LEAST_JERK), (CARDS[1], "high", "total", _LEAST_PART),
+        )
+    }  # fmt: skip

@@ -137,16 +137,16 @@ def score_films(
     own_files = look.measure(own, folder_of(place, submission) / "rows")
     measured = rows.read(own_files, system.name)
     book = Book.open(dict.fromkeys(CONTROLS, files), video_modules(), place.cluster_of)
-    found, by_clip = results.assemble(
-        book, measured, {name: book.values(book.rows(name)) for name in CONTROLS}, digests=digests,
-        facts=facts.of_submission(submission, system, place), groups=facts.groups_of(place.reader, place.entries),
-        passed={}, why=_Why(look.networks, given_pose="true" if given_pose else "none"),
+    computed = results.parts_of(book, measured, facts.groups_of(place.reader, place.entries))
+    found = results.assemble(
+        computed, book, digests=digests, facts=facts.of_submission(submission, system, place), passed={},
+        why=_Why(look.networks, given_pose="true" if given_pose else "none"),
     )  # fmt: skip
     for told in found["metrics"].values():
         told["per_cent"] = _beyond_the_floor(told)
     found["trust"] = {"copies": [], "why_not": "the copy test looks at skeletons"}
     found["end_to_end"], of_clips = _end_to_end(look, files, skeleton_rows(measured))
-    return found, by_clip | {f"end_to_end.{name}": values for name, values in of_clips.items()}
+    return found, computed.own.by_clip | {f"end_to_end.{name}": values for name, values in of_clips.items()}
 
 
 def _beyond_the_floor(told: Mapping[str, Any]) -> float | None:

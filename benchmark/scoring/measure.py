@@ -14,9 +14,9 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from csg405 import benchmark
 from csg405.benchmark import metric
@@ -32,6 +32,8 @@ from csg405.errors import UserError
 from csg405.operator import Resources
 from csg405.progress import Progress
 from csg405.run import Folders
+
+Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +82,8 @@ class ChunkWorker:
     """Measures one chunk; made once in each worker process, which finds the plan by itself."""
 
     split: Split
-    group: Group
-    folder: Path
+    groups: Mapping[Path, Group]
+    """By the folder of their rows. What follows from a clip alone is found once for all of them."""
     with_towers: bool
 
     @functools.cached_property
@@ -111,34 +113,43 @@ class ChunkWorker:
         with one_thread():
             return self._measure(name)
 
+    def stale(self, name: str) -> dict[Path, str]:
+        """The fingerprints of a chunk's rows that are missing, or were made from something else; by folder."""
+        wanted = {folder: self.fingerprint(name, group) for folder, group in self.groups.items()}
+        return {folder: found for folder, found in wanted.items() if rows.fingerprint(part(folder, name)) != found}
+
     def _measure(self, name: str) -> int:
         entries = [self.reader.entry(clip_id) for clip_id in self.plan[name].clip_ids]
         clips = {clip.clip_id: clip for clip in self.reader.iterate(entries)}
-        measures = metric.measures(used(with_towers=self.with_towers))
-        found: dict[str, rows.Measured] = {
-            system.name: {measure: {} for measure in measures} for system in self.group.systems
+        stale, measures = self.stale(name), metric.measures(used(with_towers=self.with_towers))
+        found: dict[Path, dict[str, rows.Measured]] = {
+            folder: {system.name: {measure: {} for measure in measures} for system in self.groups[folder].systems}
+            for folder in stale
         }
         for clip in clips.values():
-            keys, seens = self._seens(clip, Context(self.split.kit, self.sounds.other(clip, clips)))
-            for (system, key), seen in zip(keys, self.split.kit.together(seens), strict=True):
-                for measure, take in measures.items():
-                    found[system][measure][key] = take(seen)
-        rows.write(part(self.folder, name), found, fingerprint=self.fingerprint(name))
+            context = Context(self.split.kit, self.sounds.other(clip, clips))
+            for folder, of_group in found.items():
+                for system, key, seen in self._seens(self.groups[folder], clip, context):
+                    for measure, take in measures.items():
+                        of_group[system][measure][key] = take(seen)
+        for folder, of_group in found.items():
+            rows.write(part(folder, name), of_group, fingerprint=stale[folder])
         return len(clips)
 
-    def _seens(self, clip: Clip, context: Context) -> tuple[list[tuple[str, metric.Key]], list[Seen]]:
+    def _seens(self, group: Group, clip: Clip, context: Context) -> Iterator[tuple[str, metric.Key, Seen]]:
         """All systems' motions for a clip, and whose they are."""
         keys, seens = [], []
-        for system in self.group.systems:
+        for system in group.systems:
             for given in system.motions(clip, context):
                 keys.append((system.name, metric.Key(clip.clip_id, given.seed)))
                 seens.append(Seen(given.clip, given.keypoints_px, self.split.kit))
-        return keys, seens
+        for key, seen in zip(keys, self.split.kit.together(seens), strict=True):
+            yield *key, seen
 
-    def fingerprint(self, name: str) -> str:
-        """Of all that a chunk's rows follow from."""
+    def fingerprint(self, name: str, group: Group) -> str:
+        """Of all that the rows of a chunk and a group follow from."""
         ids = self.plan[name].clip_ids
-        systems = [(system.name, [system.digest(clip_id) for clip_id in ids]) for system in self.group.systems]
+        systems = [(system.name, [system.digest(clip_id) for clip_id in ids]) for system in group.systems]
         facts = [self.split.digest, self.split.kit.digest, code_digest(), ids, systems, self.with_towers]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -188,8 +199,34 @@ def measure(split: Split, group: Group, folder: Path, engine: Engine, *, with_to
     Raises:
         UserError: the split has no clips, or a chunk failed.
     """
-    make = functools.partial(ChunkWorker, split=split, group=group, folder=folder, with_towers=with_towers)
-    return by_chunks(make, folder, engine, what=group.name)
+    return measure_together(split, {folder: group}, engine, with_towers=with_towers)[folder]
+
+
+def measure_together(
+    split: Split, groups: Mapping[Path, Group], engine: Engine, *, with_towers: bool = True
+) -> dict[Path, list[Path]]:
+    """Measure several groups of systems on a split, in one pass over its clips.
+
+    Args:
+        split: the clips.
+        groups: by the folder of their rows; what is fresh in it stays.
+        engine: local or Ray.
+        with_towers: whether the two-tower metrics are measured too, which take longer.
+
+    Returns:
+        By folder, the files of the rows in the chunks' order.
+
+    Raises:
+        UserError: the split has no clips, or a chunk failed.
+    """
+    make = functools.partial(ChunkWorker, split=split, groups=groups, with_towers=with_towers)
+    here = make()
+    stale = [name for name in here.plan if here.stale(name)]
+    what = f"measure {' and '.join(group.name for group in groups.values())}"
+    done(make, stale, engine, what=what, total=len(here.plan))
+    for folder in groups:
+        _clear(folder, set(here.plan))
+    return {folder: [part(folder, name) for name in here.plan] for folder in groups}
 
 
 class Chunked(Protocol):
@@ -237,18 +274,51 @@ def by_chunks(
     here = make()
     total = len(here.plan)
     stale = [name for name in here.plan if rows.fingerprint(part(folder, name)) != here.fingerprint(name)]
+    done(make, stale, engine, what=f"measure {what}", total=total, needs=needs, media_s=media_s)
+    _clear(folder, set(here.plan))
+    return [part(folder, name) for name in here.plan]
+
+
+def done(
+    make: Callable[[], Callable[[str], Value]],
+    names: Sequence[str],
+    engine: Engine,
+    *,
+    what: str,
+    total: int | None = None,
+    needs: Resources | None = None,
+    media_s: float = 0.0,
+) -> dict[str, Value]:
+    """Let workers do what is named, in any order, and wait for all of it.
+
+    Args:
+        make: makes a worker; picklable.
+        names: of what is to be done.
+        engine: local or Ray.
+        what: is done, for the progress bar.
+        total: how much there is, with what was done before; as much as is named if it is not given.
+        needs: what a worker takes.
+        media_s: length of the films that the longest of it reads, s.
+
+    Returns:
+        By name, what the worker gave.
+
+    Raises:
+        UserError: something failed.
+    """
+    found: dict[str, Any] = {}
     failed: list[str] = []
-    with Progress(f"measure {what}", total=total, unit="chunks") as progress:
-        progress.advance(total - len(stale))
-        for outcome in engine.map(make, stale, needs or Resources(), media_s=media_s):
+    with Progress(what, total=total or len(names), unit="chunks") as progress:
+        progress.advance((total or len(names)) - len(names))
+        for outcome in engine.map(make, names, needs or Resources(), media_s=media_s):
             if outcome.error:
                 log.error("chunk %s: %s\n%s", outcome.shard, outcome.error, outcome.trace)
                 failed.append(f"chunk {outcome.shard}: {outcome.error}")
+            found[outcome.shard] = outcome.value
             progress.advance()
     if failed:
-        raise UserError(f"{len(failed)} of {total} chunks could not be measured; the first: {failed[0]}")
-    _clear(folder, set(here.plan))
-    return [part(folder, name) for name in here.plan]
+        raise UserError(f"{what}: {len(failed)} of {total or len(names)} chunks failed; the first: {failed[0]}")
+    return {name: found[name] for name in names}
 
 
 def _clear(folder: Path, names: set[str]) -> None:

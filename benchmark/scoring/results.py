@@ -45,48 +45,93 @@ def why_not(card: Card) -> str:
     return f"needs {', '.join(needs)}" if needs else NOTHING
 
 
-def assemble(
-    book: Book,
-    measured: Measured,
-    controls: Mapping[str, Values],
-    *,
-    digests: Mapping[str, str],
-    facts: Mapping[str, Any],
-    groups: Mapping[str, Mapping[str, str]],
-    passed: Mapping[str, bool],
-    why: Callable[[Card], str] = why_not,
-) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """Results of one submission.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Own:
+    """What follows from the rows of a submission and those of the truth."""
+
+    values: Values
+    by_clip: dict[str, dict[str, float]]
+    """By card, the values of single clips."""
+    intervals: dict[str, Interval | None]
+    spreads: dict[str, float | None]
+    """Between seeds."""
+    breakdowns: dict[str, Any]
+    curves: dict[str, Any]
+
+
+def own_of(book: Book, measured: Measured, groups: Mapping[str, Mapping[str, str]]) -> Own:
+    """What follows from the rows of a submission.
 
     Args:
         book: rows of the controls.
         measured: rows of the submission.
-        controls: values of every control.
+        groups: what breakdowns go by: the group of every clip.
+    """
+    by_clip = book.by_clip(measured)
+    return Own(
+        values=book.values(measured), by_clip=by_clip, intervals=book.intervals(measured, by_clip),
+        spreads=book.seed_spread(measured), breakdowns=_breakdowns(book, measured, groups),
+        curves=_curves(book, measured),
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All that is computed from rows: here, or by many workers (`csg405.benchmark.scoring.parts`)."""
+
+    own: Own
+    controls: Mapping[str, Values]
+    against: Sequence[dict[str, Any]]
+    """The submission against every control: see `against`."""
+    floors: Mapping[str, float | None]
+
+
+def parts_of(book: Book, measured: Measured, groups: Mapping[str, Mapping[str, str]]) -> Parts:
+    """All parts, one after the other; arguments are those of `own_of`."""
+    own = own_of(book, measured, groups)
+    return Parts(
+        own=own,
+        controls={name: book.values(book.rows(name)) for name in book.files},
+        against=[row for name in book.files for row in against(book, measured, own.by_clip, name, book.rows(name))],
+        floors=book.floors(),
+    )
+
+
+def assemble(
+    parts: Parts,
+    book: Book,
+    *,
+    digests: Mapping[str, str],
+    facts: Mapping[str, Any],
+    passed: Mapping[str, bool],
+    why: Callable[[Card], str] = why_not,
+) -> dict[str, Any]:
+    """Results of one submission.
+
+    Args:
+        parts: what was computed.
+        book: what it was computed from.
         digests: `data`, `kit`, `evaluator`.
         facts: of the submission: its name, track, split and the like.
-        groups: what breakdowns go by: the group of every clip.
         passed: by card, whether the metric passed its own card.
         why: says why a value was not computed.
-
-    Returns:
-        The results, and the values of single clips by card.
     """
-    values, by_clip = book.values(measured), book.by_clip(measured)
-    found = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "score_id": score_id(digests),
         "digests": dict(digests),
         "submission": dict(facts),
         "clips": len(book.cluster_of),
         "speakers": len(set(book.cluster_of.values())),
-        "metrics": _metrics(book, measured, values, by_clip, controls, passed, why),
-        "controls": {name: {card: rounded(value) for card, value in held.items()} for name, held in controls.items()},
-        "comparisons": comparisons(book, measured, by_clip),
-        **_breakdowns(book, measured, groups),
-        "curves": _curves(book, measured),
+        "metrics": {card.name: _metric(card, parts, passed.get(card.name), why) for card in cards(book.modules)},
+        "controls": {
+            name: {card: rounded(value) for card, value in held.items()} for name, held in parts.controls.items()
+        },
+        "comparisons": adjusted(parts.against),
+        **parts.own.breakdowns,
+        "curves": parts.own.curves,
         "environment": environment(),
     }
-    return found, by_clip
 
 
 def _curves(book: Book, measured: Measured) -> dict[str, Any]:
@@ -106,35 +151,28 @@ def score_id(digests: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(digests[name] for name in ("data", "kit", "evaluator")).encode()).hexdigest()[:16]
 
 
-def _metrics(
-    book: Book,
-    measured: Measured,
-    values: Values,
-    by_clip: Mapping[str, Mapping[str, float]],
-    controls: Mapping[str, Values],
-    passed: Mapping[str, bool],
-    why: Callable[[Card], str],
-) -> dict[str, Any]:
-    intervals, spreads, floors = book.intervals(measured, by_clip), book.seed_spread(measured), book.floors()
-    found = {}
-    for card in cards(book.modules):
-        truth, chance = controls["truth"].get(card.name), best_chance(card, controls)
-        value, interval, floor = values[card.name], intervals.get(card.name), floors.get(card.name)
-        short = shortfall(card, value, truth)
-        found[card.name] = {
-            "title": card.title, "unit": card.unit, "direction": card.direction,
-            "ranks": card.ranks and passed.get(card.name, True),
-            "passed_its_card": passed.get(card.name),
-            "value": rounded(value), "why_not": None if value is not None else why(card),
-            "interval": None if interval is None else [rounded(interval.low), rounded(interval.high)],
-            "standard_error": None if interval is None else rounded(interval.se),
-            "between_seeds": rounded(spreads.get(card.name)), "clips": len(by_clip.get(card.name, {})) or None,
-            "truth": rounded(truth), "chance": rounded(chance), "floor": rounded(floor),
-            "per_cent": rounded(per_cent(card, value, truth=truth, chance=chance)),
-            "tied_with_truth": None if short is None or floor is None else short <= floor,
-            "smallest_difference": rounded(_smallest(interval)),
-        }  # fmt: skip
-    return found
+def _metric(card: Card, parts: Parts, passed: bool | None, why: Callable[[Card], str]) -> dict[str, Any]:
+    truth, chance = parts.controls["truth"].get(card.name), best_chance(card, parts.controls)
+    value, interval, floor = (
+        parts.own.values[card.name],
+        parts.own.intervals.get(card.name),
+        parts.floors.get(card.name),
+    )
+    short = shortfall(card, value, truth)
+    return {
+        "title": card.title, "unit": card.unit, "direction": card.direction,
+        "ranks": card.ranks and passed is not False,
+        "passed_its_card": passed,
+        "value": rounded(value), "why_not": None if value is not None else why(card),
+        "interval": None if interval is None else [rounded(interval.low), rounded(interval.high)],
+        "standard_error": None if interval is None else rounded(interval.se),
+        "between_seeds": rounded(parts.own.spreads.get(card.name)),
+        "clips": len(parts.own.by_clip.get(card.name, {})) or None,
+        "truth": rounded(truth), "chance": rounded(chance), "floor": rounded(floor),
+        "per_cent": rounded(per_cent(card, value, truth=truth, chance=chance)),
+        "tied_with_truth": None if short is None or floor is None else short <= floor,
+        "smallest_difference": rounded(_smallest(interval)),
+    }  # fmt: skip
 
 
 def cards(modules: Sequence[MetricModule]) -> list[Card]:
@@ -162,27 +200,45 @@ def comparisons(book: Book, measured: Measured, own_clips: Mapping[str, Mapping[
         measured: rows of the submission.
         own_clips: by card, the submission's values of clips.
     """
+    return adjusted([row for name in book.files for row in against(book, measured, own_clips, name, book.rows(name))])
+
+
+def against(
+    book: Book, measured: Measured, own_clips: Mapping[str, Mapping[str, float]], name: str, control: Measured
+) -> list[dict[str, Any]]:
+    """The submission against one control by the metrics that rank.
+
+    Args:
+        book: rows of the controls.
+        measured: rows of the submission.
+        own_clips: by card, the submission's values of clips.
+        name: of the control.
+        control: its rows.
+    """
     ranking = [(module, card) for module in book.modules for card in module.CARDS if card.ranks]
     paired = dataclasses.replace(book, modules=[module for module, _ in ranking if not hasattr(module, "pooled")])
+    control_clips = paired.by_clip(control)
     found: list[dict[str, Any]] = []
-    for name in book.files:
-        control = book.rows(name)
-        control_clips = paired.by_clip(control)
-        for module, card in ranking:
-            measure = metric.measure_name(module)
-            if hasattr(module, "pooled"):
-                interval, p = statistics.set_comparison(
-                    module, measured[measure], control[measure], book.true_rows(module),
-                    cluster_of=book.cluster_of, name=card.name,
-                )  # fmt: skip
-            else:
-                interval, p = _paired(own_clips.get(card.name, {}), control_clips.get(card.name, {}), book.cluster_of)
-            if interval is not None and p is not None:
-                found.append({"metric": card.name, "against": name, "difference": rounded(interval.value),
-                              "interval": [rounded(interval.low), rounded(interval.high)],
-                              "p": rounded(p)})  # fmt: skip
-    adjusted = statistics.holm({number: row["p"] for number, row in enumerate(found)})
-    return [row | {"p_holm": rounded(adjusted[number])} for number, row in enumerate(found)]
+    for module, card in ranking:
+        measure = metric.measure_name(module)
+        if hasattr(module, "pooled"):
+            interval, p = statistics.set_comparison(
+                module, measured[measure], control[measure], book.true_rows(module),
+                cluster_of=book.cluster_of, name=card.name,
+            )  # fmt: skip
+        else:
+            interval, p = _paired(own_clips.get(card.name, {}), control_clips.get(card.name, {}), book.cluster_of)
+        if interval is not None and p is not None:
+            found.append({"metric": card.name, "against": name, "difference": rounded(interval.value),
+                          "interval": [rounded(interval.low), rounded(interval.high)],
+                          "p": rounded(p)})  # fmt: skip
+    return found
+
+
+def adjusted(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Comparisons with their p-values adjusted together."""
+    held = statistics.holm({number: row["p"] for number, row in enumerate(found)})
+    return [row | {"p_holm": rounded(held[number])} for number, row in enumerate(found)]
 
 
 def _paired(

@@ -7,7 +7,7 @@ fingerprint it was made from and which systems it holds; it is whole or not ther
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from csg405.benchmark.metric import Key, Row
+from csg405.benchmark.metric import KeptRows, Key, Row
 from csg405.table import replace_atomically
 
 Measured = dict[str, dict[Key, Row]]
@@ -73,19 +73,23 @@ def fingerprint(path: Path) -> str | None:
 
 def read(paths: Iterable[Path], system: str) -> Measured:
     """All rows of a system, sorted by clip and seed."""
-    found: dict[str, list[tuple[Key, str, Any]]] = {}
+    found: dict[str, dict[Key, Row]] = {}
     for path in paths:
-        file = pq.ParquetFile(path)
-        place = json.loads(file.schema_arrow.metadata[_SYSTEMS]).index(system)
-        for line in file.read_row_group(place).to_pylist():
-            key = Key(line["clip_id"], line["seed"])
-            array = np.frombuffer(line["data"], line["dtype"]).reshape(line["shape"]) if line["array"] else None
-            found.setdefault(line["measure"], []).append((key, line["array"], array))
-    measured: Measured = {}
-    for measure, lines in found.items():
-        rows = measured.setdefault(measure, {})
-        for key, name, array in sorted(lines, key=lambda line: line[:2]):
-            row = rows.setdefault(key, {})
+        for measure, key, name, array in _lines(path, system):
+            row = found.setdefault(measure, {}).setdefault(key, {})
             if array is not None:
                 row[name] = array
-    return measured
+    return {measure: KeptRows({key: held[key] for key in sorted(held)}) for measure, held in found.items()}
+
+
+def _lines(path: Path, system: str) -> Iterator[tuple[str, Key, str, Any]]:
+    """Measure, key, name and array of every line, in the file's order."""
+    file = pq.ParquetFile(path)
+    place = json.loads(file.schema_arrow.metadata[_SYSTEMS]).index(system)
+    columns = file.read_row_group(place).to_pydict()
+    types = {name: np.dtype(name) for name in set(columns["dtype"])}
+    for measure, clip_id, seed, name, dtype, shape, data in zip(
+        *(columns[column] for column in _SCHEMA.names), strict=True
+    ):
+        array = np.frombuffer(data, types[dtype]).reshape(shape) if name else None
+        yield measure, Key(clip_id, seed), name, array

@@ -9,35 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from csg405.benchmark.cards import passed
-from csg405.benchmark.clip import Clip
 from csg405.benchmark.metric import Values
-from csg405.benchmark.release import Entry, ReleaseReader
-from csg405.benchmark.scoring import counterfactual, facts, results
+from csg405.benchmark.scoring import counterfactual, facts, parts, results
 from csg405.benchmark.scoring.film import Look, folder_of, score_films
-from csg405.benchmark.scoring.measure import Group, measure, one_thread, used
+from csg405.benchmark.scoring.measure import Group, measure, measure_together, one_thread, used
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.systems import Submitted, controls
 from csg405.benchmark.scoring.values import Book
-from csg405.benchmark.submission import archive, copies, findings
+from csg405.benchmark.submission import archive, findings
 from csg405.benchmark.submission.clips import of_run
 from csg405.benchmark.submission.schema import Submission
 from csg405.benchmark.submission.validate import check
 from csg405.benchmark.video_networks import VideoSettings
 from csg405.engine import Engine
 from csg405.errors import UserError
-from csg405.schema import FloatArray
-
-_TRAIN_CLIPS = 200
-"""Most training clips that the copy test compares with; they are drawn at random, always the same."""
-
-_SEED = 405_009
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,18 +102,19 @@ def _score(
     _expect(digests, wanted_score)
     name = facts.folder_name(submission)
     system = Submitted(folder, submission.inference.seeds)
-    group = Group(name=name, systems=(system,))
-    book = control_book(place, engine, with_towers=towers)
-    own_files = measure(place.measured, group, place.of(name) / "rows", engine, with_towers=towers)
-    own = dataclasses.replace(book, files={"submission": own_files})
-    found, by_clip = results.assemble(
-        book, own.rows("submission"), control_values(book), digests=digests,
-        facts=facts.of_submission(submission, system, place), groups=facts.groups_of(place.reader, place.entries),
-        passed=passed(place),
-    )  # fmt: skip
-    found["trust"] = {"copies": [finding.as_json() for finding in _copies(place.reader, place.entries, folder)]}
+    groups = {
+        place.rows("controls", with_towers=towers): Group(name="controls", systems=tuple(controls())),
+        place.of(name) / "rows": Group(name=name, systems=(system,)),
+    }
+    of_controls, own_files = measure_together(place.measured, groups, engine, with_towers=towers).values()
+    book = _book(of_controls, place, towers)
+    computed = parts.compute(book, own_files, facts.groups_of(place.reader, place.entries), engine)
+    found = results.assemble(
+        computed, book, digests=digests, facts=facts.of_submission(submission, system, place), passed=passed(place)
+    )
+    found["trust"] = {"copies": [told.as_json() for told in parts.copied(place.measured, folder, engine)]}
     found["counterfactual"] = counterfactual.judge(folder, place)
-    facts.write(place.of(name), found, by_clip, place.cluster_of)
+    facts.write(place.of(name), found, computed.own.by_clip, place.cluster_of)
     return Scored(place.of(name), found)
 
 
@@ -139,46 +130,16 @@ def _score_films(folder: Path, submission: Submission, look: Look, wanted_score:
 
 def control_book(place: Place, engine: Engine, *, with_towers: bool) -> Book:
     """The rows of all controls, measured where they are not there yet."""
-    systems = tuple(controls())
+    group = Group(name="controls", systems=tuple(controls()))
     folder = place.rows("controls", with_towers=with_towers)
-    files = measure(
-        place.measured, Group(name="controls", systems=systems), folder, engine, with_towers=with_towers
-    )  # fmt: skip
-    return Book.open({system.name: files for system in systems}, used(with_towers=with_towers), place.cluster_of)
+    return _book(measure(place.measured, group, folder, engine, with_towers=with_towers), place, with_towers)
+
+
+def _book(files: Sequence[Path], place: Place, with_towers: bool) -> Book:
+    names = [system.name for system in controls()]
+    return Book.open(dict.fromkeys(names, files), used(with_towers=with_towers), place.cluster_of)
 
 
 def control_values(book: Book) -> dict[str, Values]:
     """The values of all controls."""
     return {name: book.values(book.rows(name)) for name in book.files}
-
-
-def _copies(reader: ReleaseReader, entries: list[Entry], folder: Path) -> tuple[findings.Finding, ...]:
-    """Whether predictions are copies of training clips, or the truth itself; the first seed is looked at."""
-    train = reader.clips("train")
-    drawn = np.random.default_rng(_SEED).permutation(len(train))[:_TRAIN_CLIPS]
-    chosen = sorted((train[i] for i in drawn), key=lambda entry: (entry.shard, entry.clip_id))
-    system = Submitted(folder, 1)
-    nearness = copies.nearest(
-        _Motions(reader, entries, lambda clip: next(system.motions(clip)).keypoints_px),
-        _Motions(reader, entries, lambda clip: clip.keypoints_px),
-        ((clip.clip_id, clip.points) for clip in reader.iterate(chosen)),
-    )
-    return tuple(copies.judge(nearness))
-
-
-class _Motions(Mapping[str, FloatArray]):
-    """Motions in shoulder widths by clip, read when they are asked for: a split need not fit into memory."""
-
-    def __init__(self, reader: ReleaseReader, entries: list[Entry], motion_of: Callable[[Clip], FloatArray]) -> None:
-        self.reader, self.motion_of = reader, motion_of
-        self.entries = {entry.clip_id: entry for entry in entries}
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __getitem__(self, clip_id: str) -> FloatArray:
-        clip = self.reader.read(self.entries[clip_id])
-        return clip.placed(self.motion_of(clip))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from csg405.benchmark import metric, statistics
-from csg405.benchmark.metric import Card, Key, MetricModule, Rows, Values
+from csg405.benchmark.metric import Card, KeptRows, MetricModule, Rows, Values
 from csg405.benchmark.scoring import rows
 from csg405.benchmark.scoring.rows import Measured
 from csg405.benchmark.statistics import Interval
 
-_HALVINGS = 8
+HALVINGS = 8
 """Random divisions of the clips in two, whose mean is the floor."""
 
 _SEED = 405_008
@@ -46,7 +46,7 @@ class Book:
         """The truth's rows for a metric."""
         return self.truth[metric.measure_name(module)]
 
-    def values(self, measured: Measured) -> Values:
+    def values(self, measured: Mapping[str, Rows]) -> Values:
         """All values of a system."""
         found: Values = {}
         for module in self.modules:
@@ -83,7 +83,9 @@ class Book:
         seeds = sorted({key.seed for key in next(iter(measured.values()))})
         if len(seeds) < 2:
             return {}
-        of_seeds = [self.values(_of_seed(measured, seed)) for seed in seeds]
+        of_seeds = [
+            self.values({name: metric.of_seed(held, seed) for name, held in measured.items()}) for seed in seeds
+        ]
         return {name: statistics.seed_spread([values[name] for values in of_seeds]) for name in of_seeds[0]}
 
     def floors(self) -> dict[str, float | None]:
@@ -94,30 +96,46 @@ class Book:
         Two halves of the speakers would lie much farther apart, since bodies do; and halves of every speaker's own
         clips a little nearer, since then fewer pairs within a half are one speaker's.
         """
-        held: dict[str, list[float]] = {}
-        for first, second in self._halvings():
-            for module in self.modules:
-                own = self.true_rows(module)
-                halves = [{key: row for key, row in own.items() if key.clip_id in half} for half in (first, second)]
-                for name, value in _apart(module, halves[0], halves[1]).items():
-                    if value is not None:
-                        held.setdefault(name, []).append(value)
-        return {name: float(np.mean(values)) for name, values in held.items()}
+        return floors_of(self.between_halves(number) for number in range(HALVINGS))
+
+    def between_halves(self, number: int) -> Values:
+        """By card, how far two halves of the truth's clips lie apart, in one of the `HALVINGS` random divisions."""
+        halvings = self._halvings()
+        if not halvings:
+            return {}
+        halves = [
+            {name: KeptRows({key: row for key, row in rows.items() if key.clip_id in half})
+             for name, rows in self.truth.items()}
+            for half in halvings[number]
+        ]  # fmt: skip
+        found: Values = {}
+        for module in self.modules:
+            found |= _apart(module, *(half[metric.measure_name(module)] for half in halves))
+        return found
 
     def _halvings(self) -> list[tuple[set[str], set[str]]]:
         clips = sorted(self.cluster_of)
         rng = np.random.default_rng(_SEED)
         found = []
-        for _ in range(_HALVINGS if len(clips) > 1 else 0):
+        for _ in range(HALVINGS if len(clips) > 1 else 0):
             shuffled = [clips[i] for i in rng.permutation(len(clips))]
             found.append((set(shuffled[: len(clips) // 2]), set(shuffled[len(clips) // 2 :])))
         return found
 
 
+def floors_of(halvings: Iterable[Values]) -> dict[str, float | None]:
+    """By card, the mean over random divisions of what `Book.between_halves` says; none where it never says anything."""
+    held: dict[str, list[float]] = {}
+    for values in halvings:
+        for name, value in values.items():
+            if value is not None:
+                held.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in held.items()}
+
+
 def _apart(module: MetricModule, first: Rows, second: Rows) -> Values:
     if getattr(module, "OF_SETS", False):
-        renamed = {Key(key.clip_id, 0): row for key, row in first.items()}
-        found = metric.compute(module, renamed, second)
+        found = metric.compute(module, first, second)
         return {card.name: _from_ideal(card, found[card.name]) for card in module.CARDS}
     one, other = metric.compute(module, first, first), metric.compute(module, second, second)
     return {name: None if one[name] is None or other[name] is None else abs(one[name] - other[name]) for name in one}  # type: ignore[operator]
@@ -127,13 +145,6 @@ def _from_ideal(card: Card, value: float | None) -> float | None:
     if value is None:
         return None
     return abs(value - 1) if card.direction in ("one", "higher") else abs(value)
-
-
-def _of_seed(measured: Measured, seed: int) -> Measured:
-    return {
-        name: {Key(key.clip_id, 0): row for key, row in held.items() if key.seed == seed}
-        for name, held in measured.items()
-    }
 
 
 def shortfall(card: Card, value: float | None, truth: float | None) -> float | None:

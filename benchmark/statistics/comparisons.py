@@ -20,7 +20,7 @@ analysis (1988); Mogstad et al., Inference for ranks (Review of Economic Studies
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -28,12 +28,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from csg405.benchmark.statistics.intervals import ClusterSums
+from csg405.benchmark.statistics.intervals import ClusterSums, Floats
 
 Name = TypeVar("Name", bound=Hashable)
 
 Swapped = npt.NDArray[np.bool_]
-"""[clusters] whose results are swapped between two systems, in the clusters' order."""
+"""[draws, clusters] whose results are swapped between two systems, in the clusters' order."""
 
 ALPHA = 0.05
 """Level of tests."""
@@ -75,43 +75,39 @@ def sign_flip_test(
     """
     common = {clip_id: first[clip_id] - second[clip_id] for clip_id in first.keys() & second.keys()}
     sums = ClusterSums.of(common, cluster_of=cluster_of).sums
-    found = (np.abs((1.0 - 2.0 * block) @ sums) for block in _blocks(_swaps(len(sums), draws=draws)))
+    found = (np.abs((1.0 - 2.0 * block) @ sums) for block in _swaps(len(sums), draws=draws))
     return _p_value(abs(float(sums.sum())), found, clusters=len(sums))
 
 
-def swap_test(difference: Callable[[Swapped], float | None], clusters: int, *, draws: int = _SET_DRAWS) -> float | None:
+def swap_test(difference: Callable[[Swapped], Floats], clusters: int, *, draws: int = _SET_DRAWS) -> float | None:
     """The p-value, two-sided, that two systems' values of sets differ by chance.
 
     Args:
-        difference: of the values when some clusters are swapped; swapping all turns its sign.
+        difference: [draws] of the values when some clusters are swapped, NaN where it cannot be computed; swapping all
+            turns its sign.
         clusters: how many there are.
         draws: random swaps, if there are too many for all.
 
     Returns:
         p; None where a difference cannot be computed.
     """
-    seen = difference(np.zeros(clusters, np.bool_))
-    others = [difference(swapped) for swapped in _swaps(clusters, draws=draws)]
-    known = [abs(value) for value in others if value is not None]
-    if seen is None or len(known) < len(others):
+    seen = abs(float(difference(np.zeros((1, clusters), np.bool_))[0]))
+    others = [np.abs(difference(block)) for block in _swaps(clusters, draws=draws)]
+    if math.isnan(seen) or any(np.isnan(block).any() for block in others):
         return None
-    return _p_value(abs(seen), [np.array(known)], clusters=clusters)
+    return _p_value(seen, others, clusters=clusters)
 
 
 def _swaps(clusters: int, *, draws: int) -> Iterator[Swapped]:
-    if clusters <= _EXACT:
-        for swapped in itertools.product((False, True), repeat=clusters):
-            yield np.array(swapped, np.bool_)
-        return
+    """All swaps or random ones, in blocks [draws, clusters]."""
     rng = np.random.default_rng(_SEED)
-    for _ in range(draws):
-        yield rng.random(clusters) < 0.5
-
-
-def _blocks(swaps: Iterable[Swapped]) -> Iterator[npt.NDArray[np.float64]]:
-    waiting = iter(swaps)
-    while block := list(itertools.islice(waiting, _BLOCK)):
-        yield np.array(block, np.float64)
+    count = 2**clusters if clusters <= _EXACT else draws
+    for start in range(0, count, _BLOCK):
+        numbers = np.arange(start, min(start + _BLOCK, count))
+        if clusters <= _EXACT:
+            yield (numbers[:, None] >> np.arange(clusters)[::-1]) % 2 == 1
+        else:
+            yield rng.random((len(numbers), clusters)) < 0.5
 
 
 def _p_value(seen: float, others: Iterable[npt.NDArray[np.float64]], *, clusters: int) -> float:

@@ -174,24 +174,49 @@ def set_interval(
         The interval; None with fewer than `LEAST_CLUSTERS` clusters, and where `compute` gives None.
     """
     names = sorted(set(clusters))
-    whole = compute(names) if len(names) >= LEAST_CLUSTERS else None
-    if whole is None:
+    if len(names) < LEAST_CLUSTERS:
         return None
-    out = [compute([name for name in names if name not in group]) for group in _groups(names, most=groups)]
-    left = [value for value in out if value is not None]
-    if len(left) < len(out):
+    found = []
+    for kept in left_out(names, groups=groups):
+        value = compute([name for name, there in zip(names, kept, strict=True) if there])
+        if value is None:
+            return None
+        found.append(value)
+    return jackknife(np.array(found), clusters=len(names), level=level)
+
+
+def left_out(names: Sequence[str], *, groups: int = GROUPS) -> npt.NDArray[np.bool_]:
+    """Which clusters a jackknife takes, [1 + groups, clusters]: first all, then all but a group.
+
+    Args:
+        names: of the clusters, sorted.
+        groups: how many there are; with no more clusters than that every cluster is a group.
+    """
+    out = [frozenset[str](), *_groups(names, most=groups)]
+    return np.array([[name not in group for name in names] for group in out])
+
+
+def jackknife(values: Floats, *, clusters: int, level: float = LEVEL) -> Interval | None:
+    """The interval from values [1 + groups]: of all clusters, then without each group.
+
+    Args:
+        values: NaN for those that cannot be computed.
+        clusters: how many there are.
+        level: part of intervals that hold the truth.
+
+    Returns:
+        The interval; None with fewer than `LEAST_CLUSTERS` clusters, and where a value is missing.
+    """
+    if clusters < LEAST_CLUSTERS or np.isnan(values).any():
         return None
+    whole, left = float(values[0]), values[1:]
     count, mean = len(left), float(np.mean(left))
-    se = math.sqrt((count - 1) / count * float(np.sum((np.array(left) - mean) ** 2)))
+    se = math.sqrt((count - 1) / count * float(np.sum((left - mean) ** 2)))
     reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * se
     return Interval(
-        value=whole,
-        low=whole - reach,
-        high=whole + reach,
-        se=se,
-        clusters=len(names),
+        value=whole, low=whole - reach, high=whole + reach, se=se, clusters=clusters,
         bias=(count - 1) * (mean - whole),
-    )
+    )  # fmt: skip
 
 
 def _groups(names: Sequence[str], *, most: int) -> list[frozenset[str]]:

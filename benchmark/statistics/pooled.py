@@ -6,15 +6,20 @@ Of any other metric of sets the rows are chosen and computed anew.
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
+
 from csg405.benchmark import metric
 from csg405.benchmark.metric import Key, MetricModule, Row, Rows, Values
-from csg405.benchmark.metrics._features import Pick, Pooled
+from csg405.benchmark.metrics._features import Pick, Pooled, PooledSums
 from csg405.benchmark.statistics.comparisons import Swapped, swap_test
-from csg405.benchmark.statistics.intervals import Interval, set_interval
+from csg405.benchmark.statistics.intervals import LEAST_CLUSTERS, Floats, Interval, jackknife, left_out
+
+Taken = npt.NDArray[np.bool_]
 
 _SAME = 1e-9
 """Values that agree to this, relative to their size, do not differ: sums are rounded."""
@@ -65,19 +70,37 @@ def set_intervals(
     A card for which the metric's `pooled` gives no value has none.
     """
     names = sorted({cluster_of[key.clip_id] for key in truth})
+    if len(names) < LEAST_CLUSTERS:
+        return {card.name: None for card in module.CARDS}
     pooled = pooled_values(module, [rows], truth, cluster_of=cluster_of)
-    held: dict[tuple[str, ...], Values] = {}
+    taken = left_out(names)
+    values = _drawn(pooled, taken[:, None], taken, names)
+    nothing = np.full(len(taken), np.nan)
+    return {card.name: jackknife(values.get(card.name, nothing), clusters=len(names)) for card in module.CARDS}
 
-    def of(clusters: Sequence[str]) -> Values:
-        chosen = tuple(clusters)
-        if chosen not in held:
-            held[chosen] = pooled([Pick(0, name) for name in chosen], chosen)
-        return held[chosen]
 
-    def value(clusters: Sequence[str], *, name: str) -> float | None:
-        return of(clusters).get(name)
+def _drawn(pooled: Pooled, own: Taken, true: Taken, names: Sequence[str]) -> dict[str, Floats]:
+    """By card, the values [draws] of many unions of clusters, NaN for those that cannot be computed.
 
-    return {card.name: set_interval(functools.partial(value, name=card.name), names) for card in module.CARDS}
+    Args:
+        pooled: gives them.
+        own: [draws, systems, clusters] what is taken of systems.
+        true: [draws, clusters] what is taken of the truth.
+        names: of the clusters.
+    """
+    if isinstance(pooled, PooledSums):
+        columns = [pooled.clusters.index(name) for name in names]
+        weights = [np.zeros((*taken.shape[:-1], len(pooled.clusters))) for taken in (own, true)]
+        for weight, taken in zip(weights, (own, true), strict=True):
+            weight[..., columns] = taken
+        return pooled.many(*weights)
+    found: dict[str, list[float]] = {}
+    for of_systems, of_truth in zip(own, true, strict=True):
+        picks = [Pick(system, names[cluster]) for system, cluster in np.argwhere(of_systems).tolist()]
+        values = pooled(picks, [names[cluster] for cluster in np.flatnonzero(of_truth).tolist()])
+        for name, value in values.items():
+            found.setdefault(name, []).append(math.nan if value is None else value)
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def set_comparison(
@@ -105,18 +128,16 @@ def set_comparison(
     names = sorted({cluster_of[key.clip_id] for key in truth})
     pooled = pooled_values(module, [first, second], truth, cluster_of=cluster_of, only=name)
 
-    def between(one: Sequence[Pick], other: Sequence[Pick], clusters: Sequence[str]) -> float | None:
-        a, b = pooled(one, clusters).get(name), pooled(other, clusters).get(name)
-        if a is None or b is None:
-            return None
-        return 0.0 if abs(a - b) <= _SAME * (abs(a) + abs(b)) else a - b
+    def between(one: Taken, other: Taken, true: Taken) -> Floats:
+        a, b = (_drawn(pooled, own, true, names)[name] for own in (one, other))
+        return np.where(np.abs(a - b) <= _SAME * (np.abs(a) + np.abs(b)), 0.0, a - b)
 
-    def left(clusters: Sequence[str]) -> float | None:
-        return between([Pick(0, cluster) for cluster in clusters], [Pick(1, cluster) for cluster in clusters], clusters)
+    def swapped(which: Swapped) -> Floats:
+        return between(np.stack([~which, which], axis=1), np.stack([which, ~which], axis=1), np.ones_like(which))
 
-    def swapped(which: Swapped) -> float | None:
-        picks = [[Pick(int(turned) ^ side, cluster) for turned, cluster in zip(which, names, strict=True)]
-                 for side in (0, 1)]  # fmt: skip
-        return between(picks[0], picks[1], names)
-
-    return set_interval(left, names), swap_test(swapped, len(names))
+    if not names:
+        return None, None
+    taken = left_out(names)
+    nothing = np.zeros_like(taken)
+    apart = between(np.stack([taken, nothing], axis=1), np.stack([nothing, taken], axis=1), taken)
+    return jackknife(apart, clusters=len(names)), swap_test(swapped, len(names))

@@ -12,7 +12,7 @@ the idea nor the figures are from a paper.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from csg405.benchmark.submission.findings import Finding, found
 from csg405.benchmark.submission.layout import PREDICTIONS
 from csg405.media.clock import FPS
 from csg405.schema import FloatArray
+
+Floats = npt.NDArray[np.float64]
 
 WINDOW_FRAMES = 2 * FPS
 STRIDE_FRAMES = FPS
@@ -48,16 +50,6 @@ _POINTS = np.array([
 ])  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Windows:
-    """Moving windows of many clips."""
-
-    values: FloatArray
-    """[windows, dimensions]: distances are root mean squares over points, shoulder widths."""
-    clips: tuple[str, ...]
-    """Of which clip each is."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Nearness:
     """How near a clip's prediction comes to what was there before."""
@@ -78,24 +70,39 @@ class Nearness:
     """The training clip of the nearest window."""
 
 
-def windows_of(motions: Mapping[str, FloatArray], *, stride_frames: int = STRIDE_FRAMES) -> Windows:
-    """The moving windows of motions.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Of one clip's moving windows, how far they are from what was there before, shoulder widths."""
+
+    to_train: Floats
+    """[windows of the prediction] to the nearest training window; infinite without any."""
+    train_clip: tuple[str, ...]
+    """[windows of the prediction] whose that is."""
+    to_own: Floats
+    """[windows of the prediction] to the clip's own motion, anywhere in it."""
+    truth_to_train: Floats
+    """[windows of the truth] to the nearest training window."""
+
+
+def tracks(points: FloatArray) -> FloatArray:
+    """[n, 8, 2] what is compared of a motion [n, 133, 2]."""
+    return np.ascontiguousarray(points[:, _POINTS])
+
+
+def windows_of(tracks: FloatArray, *, stride_frames: int = STRIDE_FRAMES) -> FloatArray:
+    """The moving windows [windows, dimensions] of a motion; distances are root mean squares over points.
 
     Args:
-        motions: by clip, [n, 133, 2] in shoulder widths from the neck (`csg405.benchmark.clip.Seen.points`).
+        tracks: [n, 8, 2] in shoulder widths from the neck.
         stride_frames: from one window to the next.
     """
     grid = np.arange(0, WINDOW_FRAMES, GRID_FRAMES)
-    size = len(grid) * len(_POINTS) * 2
-    values, clips = [np.empty((0, size), np.float32)], []
-    for clip, points in motions.items():
-        starts = np.arange(0, len(points) - WINDOW_FRAMES + 1, stride_frames)
-        windows = points[:, _POINTS][starts[:, None] + grid]  # [windows, grid, points, 2]
-        apart = windows - windows.mean(axis=1, keepdims=True)
-        moving = np.sqrt(np.square(apart).sum(axis=-1).mean(axis=(1, 2))) >= _LEAST_MOTION
-        values.append(windows[moving].reshape(-1, size) / np.sqrt(len(grid) * len(_POINTS)))
-        clips += [clip] * int(moving.sum())
-    return Windows(np.concatenate(values).astype(np.float32), tuple(clips))
+    starts = np.arange(0, len(tracks) - WINDOW_FRAMES + 1, stride_frames)
+    windows = tracks[starts[:, None] + grid]  # [windows, grid, points, 2]
+    apart = windows - windows.mean(axis=1, keepdims=True)
+    moving = np.sqrt(np.square(apart).sum(axis=-1).mean(axis=(1, 2))) >= _LEAST_MOTION
+    size = len(grid) * len(_POINTS)
+    return np.asarray(windows[moving].reshape(-1, 2 * size) / np.sqrt(size), np.float32)
 
 
 def nearest(
@@ -103,12 +110,10 @@ def nearest(
 ) -> dict[str, Nearness]:
     """How near predictions come to training clips and to the truth, by clip; clips that never move are left out.
 
-    Memory grows with the predictions alone; time with their windows times those of the training clips.
-
     Args:
         predictions: by clip, [n, 133, 2] in shoulder widths from the neck.
         truth: of the same clips, in the same unit.
-        train: training clips, one after the other.
+        train: training clips.
 
     Raises:
         ValueError: a prediction's clip has no truth.
@@ -116,24 +121,54 @@ def nearest(
     lacking = sorted(predictions.keys() - truth.keys())
     if lacking:
         raise ValueError(f"{lacking[0]}: no truth for this prediction")
-    moving, own = windows_of(predictions), windows_of(truth)
-    to_train, whose = _to_train([moving.values, own.values], train)
-    kept = to_train[1][np.isfinite(to_train[1])]
+    pairs = {clip: (tracks(predictions[clip]), tracks(truth[clip])) for clip in predictions}
+    return nearness(distances(pairs, [(name, tracks(points)) for name, points in train]))
+
+
+def distances(
+    pairs: Mapping[str, tuple[FloatArray, FloatArray]], train: Sequence[tuple[str, FloatArray]]
+) -> dict[str, Distances]:
+    """How far some clips' predictions are from training clips and from the truth.
+
+    Time grows with the number of windows times that of the training clips', memory with the sum of both.
+
+    Args:
+        pairs: by clip, `tracks` of the prediction and of the truth.
+        train: name and `tracks` of training clips.
+    """
+    moving = [windows_of(held) for pair in pairs.values() for held in pair]
+    ends = np.cumsum([len(windows) for windows in moving])[:-1]
+    to_train, whose = _to_train(np.concatenate(moving), train) if moving else (np.zeros(0), np.zeros(0, np.int64))
+    far, which = np.split(to_train, ends), np.split(whose, ends)
+    return {
+        clip: Distances(
+            to_train=far[2 * number], truth_to_train=far[2 * number + 1],
+            train_clip=tuple(train[place][0] if place >= 0 else "" for place in which[2 * number]),
+            to_own=_to_nearest(moving[2 * number], windows_of(pair[1], stride_frames=1)),
+        )
+        for number, (clip, pair) in enumerate(pairs.items())
+    }  # fmt: skip
+
+
+def nearness(found: Mapping[str, Distances]) -> dict[str, Nearness]:
+    """What is said of clips; those that never move are left out.
+
+    Args:
+        found: the distances of all clips of a submission.
+    """
+    kept = np.concatenate([np.zeros(0), *(far.truth_to_train for far in found.values())])
+    kept = kept[np.isfinite(kept)]
     usual = float(np.percentile(kept, USUAL_PERCENT)) if len(kept) else 0.0
-    result = {}
-    for clip in sorted(set(moving.clips)):
-        mine = np.array([name == clip for name in moving.clips])
-        dense = windows_of({clip: truth[clip]}, stride_frames=1)
-        from_own = _distances(moving.values[mine], dense.values).min(axis=1, initial=np.inf)
-        from_train = to_train[0][mine]
-        result[clip] = Nearness(
-            windows=int(mine.sum()), usual=usual,
-            to_train=float(np.median(from_train)), to_truth=float(np.median(from_own)),
-            from_train=int((from_train < COPY_RATIO * usual).sum()),
-            from_truth=int((from_own < COPY_RATIO * usual).sum()),
-            train_clip=whose[int(np.flatnonzero(mine)[np.argmin(from_train)])],
-        )  # fmt: skip
-    return result
+    return {
+        clip: Nearness(
+            windows=len(far.to_train), usual=usual,
+            to_train=float(np.median(far.to_train)), to_truth=float(np.median(far.to_own)),
+            from_train=int((far.to_train < COPY_RATIO * usual).sum()),
+            from_truth=int((far.to_own < COPY_RATIO * usual).sum()),
+            train_clip=far.train_clip[int(np.argmin(far.to_train))],
+        )
+        for clip, far in sorted(found.items()) if len(far.to_train)
+    }  # fmt: skip
 
 
 def judge(nearness: Mapping[str, Nearness]) -> list[Finding]:
@@ -154,25 +189,17 @@ def judge(nearness: Mapping[str, Nearness]) -> list[Finding]:
     return findings
 
 
-def _to_train(
-    sets: list[FloatArray], train: Iterable[tuple[str, FloatArray]]
-) -> tuple[list[npt.NDArray[np.float64]], list[str]]:
-    """For each set of windows the distances to the nearest training windows; for the first, whose those are."""
-    best = [np.full(len(values), np.inf) for values in sets]
-    whose = [""] * len(sets[0])
-    for name, points in train:
-        theirs = windows_of({name: points}, stride_frames=1).values
-        for number, values in enumerate(sets):
-            found_here = _distances(values, theirs).min(axis=1, initial=np.inf)
-            nearer = found_here < best[number]
-            best[number][nearer] = found_here[nearer]
-            if number == 0:
-                for row in np.flatnonzero(nearer):
-                    whose[row] = name
+def _to_train(windows: FloatArray, train: Sequence[tuple[str, FloatArray]]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """[windows] distances to the nearest training window, and of which training clip it is; -1 without any."""
+    best, whose = np.full(len(windows), np.inf), np.full(len(windows), -1)
+    for number, (_, held) in enumerate(train):
+        found = _to_nearest(windows, windows_of(held, stride_frames=1))
+        nearer = found < best
+        best[nearer], whose[nearer] = found[nearer], number
     return best, whose
 
 
-def _distances(these: FloatArray, those: FloatArray) -> npt.NDArray[np.float64]:
-    """[these, those] Euclidean distances."""
+def _to_nearest(these: FloatArray, those: FloatArray) -> Floats:
+    """[these] Euclidean distance to the nearest of those; infinite without any."""
     squares = np.square(these).sum(axis=1)[:, None] + np.square(those).sum(axis=1) - 2 * these @ those.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float64)
+    return np.asarray(np.sqrt(np.maximum(squares.min(axis=1, initial=np.inf), 0)), np.float64)
