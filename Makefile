@@ -92,7 +92,7 @@ report: $(READY) ## the page to look at: work/<run>/report/index.html
 
 all: $(STAGES) ## all stages and the report, in order
 
-benchmark: $(READY_BENCH) ## train a kit on the release and score what needs no training
+benchmark: $(READY_BENCH) ## a kit, the configured models trained and scored beside controls, and their page
 	$(BIN)/csg405 benchmark run --run '$(RUN)' --config '$(BENCH_CONFIG)' --engine '$(ENGINE)' \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
 

@@ -18,6 +18,15 @@ _NAMES, _VALUES, _ROW, _TOP, _BOTTOM = 118, 62, 19, 6, 24
 
 _CURVE_HEIGHT, _LEFT, _RIGHT = 190, 46, 10
 
+_MOST_DOTS = 12
+"""Values of a line up to which each has a dot, where not every place has a mark."""
+
+_ROOM_DECADES = 0.25
+"""How far the axis of a cloud goes beyond its points."""
+
+_LETTER, _LONGEST, _PLACES = 6.6, 26, 16
+"""Width of a letter of a name, letters that are shown, places about a dot that are tried."""
+
 _BEYOND = 0.35
 """How far the axis goes beyond what must be seen on it, as a part of its length: what is farther off is at its end."""
 
@@ -193,13 +202,17 @@ class Curve:
     y_ticks: list[Tick]
 
 
-def draw_curve(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float | None]]], *, unit: str) -> Curve | None:
+def draw_curve(
+    x: Sequence[float], lines: Sequence[tuple[str, Sequence[float | None]]], *, unit: str, all_ticks: bool = True
+) -> Curve | None:
     """Lay out lines over a common axis.
 
     Args:
         x: [n], rising.
         lines: name and [n] values, None where there is none.
         unit: of x, for what is said of a point.
+        all_ticks: whether every x has a mark of the axis, and its values dots; if not, a few round ones have marks, and
+            a line has dots only where it has few values.
 
     Returns:
         The drawing; None with fewer than two places that have a value.
@@ -221,8 +234,111 @@ def draw_curve(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float | N
         ]
         if dots:
             points = " ".join(f"{left},{top}" for left, top, _ in dots)
-            drawn.append(Line(name=name, number=number, points=points, dots=dots))
+            shown = dots if all_ticks or len(dots) <= _MOST_DOTS else []
+            drawn.append(Line(name=name, number=number, points=points, dots=shown))
     return Curve(
         height=_CURVE_HEIGHT, left=_LEFT, right=WIDTH - _RIGHT, base_y=base, lines=drawn,
-        x_ticks=[Tick(across.x(place), words.number(place)) for place in x], y_ticks=up.ticks(),
+        x_ticks=[Tick(across.x(place), words.number(place)) for place in x] if all_ticks else across.ticks(most=5),
+        y_ticks=up.ticks(),
     )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """A dot of a cloud, with its name beside it."""
+
+    name: str
+    number: int
+    """Of its colour."""
+    x: float
+    y: float
+    beyond: Literal["", "left", "right"]
+    """`left` where it lies below the axis, `right` above."""
+    text_x: float
+    """Of the middle of its name."""
+    text_y: float
+    says: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """Points over what they cost."""
+
+    height: float
+    left: float
+    right: float
+    base_y: float
+    points: list[Point]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[tuple[float, str]]
+    """y and name of what is marked: the truth, chance."""
+
+
+def draw_cloud(
+    points: Sequence[tuple[str, float | None, float | None, str]], *, lines: Sequence[tuple[float, str]], low: float
+) -> Cloud | None:
+    """Lay out points over a logarithmic axis.
+
+    Args:
+        points: name, x above 0, y, and what is said of it; those without x or y are left out.
+        lines: values of y with a name, which are always on the axis.
+        low: the least y that the axis goes down to, whatever lies below.
+
+    Returns:
+        The drawing; None where there is no point.
+    """
+    held = [(number, name, x, y, text) for number, (name, x, y, text) in enumerate(points)
+            if x is not None and y is not None and x > 0]  # fmt: skip
+    if not held:
+        return None
+    decades = [math.log10(x) for _, _, x, _, _ in held]
+    across = _Axis(min(decades) - _ROOM_DECADES, max(decades) + _ROOM_DECADES, _LEFT + 6, WIDTH - _RIGHT - 6)
+    seen = [max(y, low) for _, _, _, y, _ in held] + [y for y, _ in lines]
+    room = 0.08 * (max(seen) - min(seen)) or 1.0
+    base = _CURVE_HEIGHT - _BOTTOM
+    up = _Axis(min(seen) - room, max(seen) + room, base, 8.0)
+    dots = [(number, name, text, across.x(math.log10(x)), y) for number, name, x, y, text in held]
+    taken = [_box(left, up.x(y), 11, 11) for _, _, _, left, y in dots]
+    taken += [_box(WIDTH - _RIGHT - 20, up.x(y) - 8, 40, 12) for y, _ in lines]
+    drawn: list[Point] = []
+    for number, name, text, left, y in dots:
+        text_x, text_y = _room_for(name, left, up.x(y), taken, base=base)
+        drawn.append(Point(name=name, number=number, x=left, y=up.x(y), beyond=up.beyond(y), says=text,
+                           text_x=text_x, text_y=text_y))  # fmt: skip
+    marks = [(place, words.number(place)) for place in _log_ticks(10**across.low, 10**across.high)]
+    return Cloud(
+        height=_CURVE_HEIGHT, left=_LEFT, right=WIDTH - _RIGHT, base_y=base, points=drawn,
+        x_ticks=[Tick(across.x(math.log10(place)), text) for place, text in marks], y_ticks=up.ticks(),
+        lines=[(up.x(y), name) for y, name in lines],
+    )  # fmt: skip
+
+
+_Box = tuple[float, float, float, float]
+"""Left, right, top, bottom."""
+
+
+def _box(x: float, y: float, width: float, height: float) -> _Box:
+    return x - width / 2, x + width / 2, y - height / 2, y + height / 2
+
+
+def _room_for(name: str, x: float, y: float, taken: list[_Box], *, base: float) -> tuple[float, float]:
+    """The middle and the base line of a name, above or below its dot, where nothing else is; it is taken then."""
+    width = _LETTER * min(len(name), _LONGEST)
+    middle = min(max(x, _LEFT + width / 2), WIDTH - _RIGHT - width / 2)
+    for number in range(_PLACES):
+        row = y + (-13 - 14 * (number // 2) if number % 2 == 0 else 14 + 14 * (number // 2))
+        box = _box(middle, row, width, 13)
+        clear = not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken)
+        if clear and box[2] >= 0 and box[3] <= base:
+            break
+    taken.append(box)
+    return round(middle, 2), round(row + 4, 2)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two: powers of ten, and 2 and 5 times these where there are few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    factors = (1.0,) if last - first > 3 else (1.0, 2.0, 5.0)
+    marks = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+    return [mark for mark in marks if low <= mark <= high]

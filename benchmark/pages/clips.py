@@ -114,7 +114,7 @@ def fill(folder: Path, score: Score, choice: Choice, *, predictions: Path | None
     """
     kinds = {**dict.fromkeys(choice.worst, "worst"), **dict.fromkeys(choice.best, "best")}
     reader = ReleaseReader(folders)
-    films = _films(folders, list(kinds))
+    films = films_of(folders, list(kinds))
     shown = {}
     entries = sorted((reader.entry(clip_id) for clip_id in kinds), key=lambda entry: (entry.shard, entry.clip_id))
     for clip in reader.iterate(entries):
@@ -138,7 +138,7 @@ def _others(score: Score, choice: Choice, clip: Clip) -> list[tuple[str, str]]:
     return [(metrics[name].title, says.number(value)) for name, value in held[:_MOST_VALUES]]
 
 
-def _films(folders: Folders, clip_ids: Sequence[str]) -> dict[str, Path]:
+def films_of(folders: Folders, clip_ids: Sequence[str]) -> dict[str, Path]:
     """The released films of clips, where there are any."""
     found: dict[str, Path] = {}
     for part in table.parts(folders.table(Release)):
@@ -157,13 +157,7 @@ def _media(folder: Path, clip: Clip, predictions: Path, film: Path | None) -> Ma
             f"{predictions}: no predictions/{clip.clip_id}; give the folder of the submission that was scored"
         )
     own = next(Submitted(predictions, 1).motions(clip)).keypoints_px
-    name = clip.clip_id
-    if film is None:
-        sound = folder / "media" / f"{name}.wav"
-        write_sound(sound, clip.sound.samples)
-        medium = quote(f"media/{sound.name}")
-    else:
-        medium = gallery.link(film, folder / "media" / f"{name}.mp4")
+    name, medium = clip.clip_id, medium_of(folder, clip, film)
     # What the release does not see is no system's fault: neither skeleton shows it.
     write = {"truth": clip.keypoints_px, "own": own}
     tracks = {
@@ -173,3 +167,12 @@ def _media(folder: Path, clip: Clip, predictions: Path, film: Path | None) -> Ma
         for kind, motion in write.items()
     }
     return {"medium": medium, **tracks}
+
+
+def medium_of(folder: Path, clip: Clip, film: Path | None) -> str:
+    """Put a clip's film, or its sound where there is none, into `media/` of the page's folder; return its address."""
+    if film is not None:
+        return gallery.link(film, folder / "media" / f"{clip.clip_id}.mp4")
+    sound = folder / "media" / f"{clip.clip_id}.wav"
+    write_sound(sound, clip.sound.samples)
+    return quote(f"media/{sound.name}")

@@ -1,8 +1,9 @@
-"""The benchmark: a kit, the metrics' own cards, and what needs no training, in one table."""
+"""The benchmark: a kit, the metrics' own cards, and baselines beside the controls in one table."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich import box
 from rich.table import Column, Table
 
 from csg405.cli._shared import (
+    FAILED,
     ConfigName,
     EngineName,
     Overrides,
@@ -67,17 +69,32 @@ def run_(
     overrides: Overrides = None,
     engine: EngineName = "local",
     workers: Workers = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Delete and begin anew trainings of another release or other settings.")
+    ] = False,
 ) -> None:
-    """Train a kit where there is none, score what needs no training, and print one table."""
+    """Train a kit and the baselines, score them beside the controls, print one table and write a page."""
     opened = open_run(run, config, overrides, workers, engine)
     place = folder or kit_folder(opened)
+    need_libraries()
+    benchmark_module("baselines").titled(settings_of(opened).baselines)
     with opened.locked("benchmark run"):
         if not (place / "kit.json").is_file():
             train_kit(opened, place)
+        where = place_of(opened, place, split)
+        systems = benchmark_module("scoring.table").of_systems
+        with scoring(opened, engine) as on:  # first: what is wrong with the release is said before hours of training
+            systems(where, on)
+        done, failed = benchmark_module("baselines").run(bench_of(opened, place, engine, split=split), again=again)
         with scoring(opened, engine) as on:
-            table = benchmark_module("scoring.table").of_controls(place_of(opened, place, split), on)
+            table = systems(where, on, {each.title: each.score for each in done})
+        page = benchmark_module("pages.results").build(where, table, done, failed=failed)
     print_table(table)
-    say(f"benchmark: {table.path}")
+    say(f"benchmark: {table.path}\nbenchmark: open {page}")
+    for title, why in failed.items():
+        say(f"benchmark: {title} failed: {why}")
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @benchmark.command("cards")
@@ -127,6 +144,15 @@ def place_of(opened: Run, folder: Path, split: str) -> Any:
     return benchmark_module("scoring.place").Place(folders=opened.folders, split=split, kit=_kit(folder))
 
 
+def bench_of(opened: Run, kit: Path, engine: str, *, split: str = "test") -> Any:
+    """What models are trained in: `csg405.benchmark.baselines.Bench`."""
+    return benchmark_module("baselines").Bench(
+        folders=opened.folders, config=settings_of(opened), kit=kit, split=split,
+        engine=functools.partial(scoring, opened, engine),
+        device=opened.common.device,
+    )  # fmt: skip
+
+
 def kit_folder(opened: Run) -> Path:
     """Where a run's kit lies, if nothing else is said."""
     return Path(opened.folders.work) / "benchmark" / "kit"
@@ -150,12 +176,21 @@ def scoring(opened: Run, engine: str) -> Iterator[Any]:
 
 
 def print_table(table: Any) -> None:
-    """Systems and their values by the metrics that rank, and a few beside."""
-    columns = [Column(name, overflow="fold") for name in table.columns]
-    grid = Table(Column("system", no_wrap=True), *columns, box=box.SIMPLE)
-    for name, cells in table.rows:
-        grid.add_row(name, *cells)
+    """Systems and their values, those that rank first; models are bold, with their size and what they cost."""
+    columns = [Column(name, overflow="fold", justify="right") for name in table.columns]
+    of_models = [Column(name, justify="right") for name in ("size, M", "s per s")] if table.models else []
+    grid = Table(Column("system", no_wrap=True), *columns, *of_models, box=box.SIMPLE)
+    for row in table.rows:
+        told = [] if row.kind == "control" else [_amount(row.parameters_m), _amount(row.cost)]
+        name = f"* {row.name}" if row.kind == "model" else row.name
+        grid.add_row(name, *row.cells(table.columns), *told, style="bold" if row.kind == "model" else None)
     out.print(grid)
+    if table.models:
+        say("  * a model, with millions of parameters and seconds of computing for a second of motion")
+
+
+def _amount(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _kit(folder: Path) -> Any:

@@ -18,7 +18,7 @@ from csg405.cli._shared import (
     open_run,
     say,
 )
-from csg405.cli.benchmark import KitFolder, SplitName, kit_folder, need_libraries, scoring, settings_of
+from csg405.cli.benchmark import KitFolder, SplitName, bench_of, kit_folder, need_libraries, scoring, settings_of
 from csg405.errors import UserError
 from csg405.progress import Progress
 from csg405.run import Run
@@ -62,27 +62,7 @@ def train(
 def train_model(opened: Run, choice: Any, folder: Path, *, kit: Path, engine: str) -> Path:
     """Train a model into a folder, its features first; validated by a kit where there is one."""
     need_libraries()
-    settings = settings_of(opened)
-    wanted = choice.settings.get("features", settings.audio.features)
-    make = benchmark_module("audio.features").maker(
-        settings.audio.model_copy(update={"features": wanted}), device=opened.common.device
-    )
-    reader = benchmark_module("release").ReleaseReader(opened.folders)
-    with scoring(opened, engine) as on:
-        cached = benchmark_module("audio.cache").compute(reader, make, on)
-    made = benchmark_module("models").create(
-        choice.name, size=choice.size, **{**choice.settings, "features": wanted, "features_dim": cached.dim}
-    )
-    validate = None
-    if (kit / "kit.json").is_file():
-        validate = benchmark_module("training.validation").Validation(
-            reader, cached.features, benchmark_module("kit").Kit.open(kit), settings.train.validation_clips,
-            settings.train.samples, folder / "samples",
-        )  # fmt: skip
-    device = "cpu" if opened.common.device == "cpu" else None
-    found: Path = benchmark_module("training.loop").train(
-        made, reader, cached.features, folder, settings.train, device=device, validate=validate
-    )
+    found: Path = benchmark_module("baselines").learn(choice, folder, bench_of(opened, kit, engine))
     return found
 
 
