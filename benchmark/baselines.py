@@ -138,7 +138,7 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
     from csg405.benchmark.training.validation import Validation
 
     audio, settings = bench.config.audio, settings or bench.config.train
-    wanted = choice.settings.get("features", audio.features)
+    wanted = models.features_of(choice.name, choice.size, choice.settings) or audio.features
     reader = ReleaseReader(bench.folders)
     make = features.maker(audio.model_copy(update={"features": wanted}), device=bench.device)
     with bench.engine() as engine:

@@ -42,6 +42,13 @@ def create(name: str, *, size: str | None = None, **settings: Any) -> GestureMod
     return model_class(_validated(settings_class, {**(sizes[size] if size else {}), **settings}, name))  # type: ignore[no-any-return]
 
 
+def features_of(name: str, size: str | None, settings: Mapping[str, Any]) -> str | None:
+    """The audio features that a model's size or settings name; None where they leave it open."""
+    told = {**(_module(name).SIZES.get(size, {}) if size else {}), **settings}
+    named: str | None = told.get("features")
+    return named
+
+
 def load(source: str | Path, *, revision: str | None = None) -> GestureModel:
     """The model in a folder, or in a repository of the Hub, ready to sample.
 

@@ -73,8 +73,9 @@ def write(
     written = write_predictions(
         model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
     )  # fmt: skip
-    seconds = sum(entry.n_frames for entry in reader.clips(split)) / 25 * seeds
-    cost = (time.monotonic() - started) / seconds if written == len(reader.clips(split)) * seeds else None
+    whole = len(reader.clips(split)) * seeds
+    seconds = sum(entry.n_frames for entry in reader.clips(split)) / 25 * seeds * written / whole
+    cost = (time.monotonic() - started) / seconds if written else None
     _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
     init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))
     return written

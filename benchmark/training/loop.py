@@ -102,6 +102,7 @@ def train(
     """
     from accelerate import Accelerator
 
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     accelerator = Accelerator(
         cpu=device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no", log_with="tensorboard",
         project_dir=folder,
