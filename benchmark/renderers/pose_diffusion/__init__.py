@@ -1,0 +1,8 @@
+"""The renderer `pose-diffusion`: a video diffusion network that was trained on films of a release.
+
+See `network` for what it is, `train` for how it learns, `sampling` for how it makes films of any length.
+"""
+
+from csg405.benchmark.renderers.pose_diffusion.renderer import PoseDiffusion
+
+__all__ = ["PoseDiffusion"]

@@ -1,0 +1,283 @@
+"""How the network learns: windows of films in, a smaller loss out, by way of accelerate.
+
+The objective is rectified flow (Liu et al., ICLR 2023): a frame x and noise e are mixed to (1 - t) x + t e, and the
+velocity e - x is to be found. The network says x, from which the velocity follows; its error is told in deviations of
+the guess that it starts from, so that all levels count alike (Karras et al., NeurIPS 2022). Levels are drawn from a
+logit-normal distribution (Esser et al., ICML 2024). Some windows begin with frames that are given without noise and
+count for nothing: so a network learns to continue a film.
+
+As everywhere here, what is done in a step follows from the training's seed and the step's number, and a checkpoint
+holds weights, their average and the optimiser's state: a training that was killed goes on with the losses it would
+have had, on the CPU to the last bit. What is kept at the end are the averaged weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.renderers.pose_diffusion import folder as networks
+from csg405.benchmark.renderers.pose_diffusion.latents import Latents, latents_of
+from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork, parts_of
+from csg405.benchmark.renderers.pose_diffusion.pools import Batch, Pools, as_guide, as_picture
+from csg405.benchmark.renderers.pose_diffusion.settings import FilmTrainSettings
+from csg405.benchmark.training.checkpoints import Checkpoints, History
+from csg405.errors import UserError
+from csg405.progress import Progress
+from csg405.table import write_text
+
+log = logging.getLogger(__name__)
+
+_LEAST_LEVEL = 0.01
+"""Noise below this counts as this."""
+
+_MIDDLE = 0.5
+"""Logit of the middle noise level, 0.62: skeleton and reference say much, so more is learnt where little else does."""
+
+_VALIDATION_DRAWS = 4
+"""Batches that a loss on the validation split is the mean of."""
+
+
+class Learner(nn.Module):
+    """The network, as it is called to learn."""
+
+    def __init__(self, network: PoseDiffusionNetwork, *, continued: float) -> None:
+        super().__init__()
+        self.network, self.continued = network, continued
+
+    def forward(self, latents: Latents, batch: Batch) -> Tensor:
+        """The loss of a batch; noise is drawn from torch's own generator."""
+        network = self.network
+        size, frames = batch.frames.shape[:2]
+        clean = latents.encode(as_picture(batch.frames).flatten(0, 1))
+        clean = clean.reshape(size, frames, *clean.shape[1:])
+        reference = latents.encode(as_picture(batch.reference))
+        levels = torch.sigmoid(_MIDDLE + torch.randn(size, 1, device=clean.device)).expand(-1, frames)
+        goes_on = torch.rand(size, 1, device=clean.device) < self.continued
+        first = torch.arange(frames, device=clean.device) < network.settings.overlap
+        levels = torch.where(goes_on & first, 0.0, levels)
+        part = levels[..., None, None, None]
+        noisy = (1 - part) * clean + part * torch.randn_like(clean)
+        guides = network.look(reference, as_guide(batch.reference_guide), as_guide(batch.guides))
+        wrong = (network(noisy, levels, guides) - clean).square().mean(dim=(2, 3, 4))
+        deviation = parts_of(levels.clamp(min=_LEAST_LEVEL), network.settings.spread).add
+        counts = (levels > 0).float()
+        loss: Tensor = (counts * wrong / deviation.flatten(1).square()).sum() / counts.sum()
+        return loss
+
+
+def train(
+    network: PoseDiffusionNetwork,
+    reader: ReleaseReader,
+    folder: Path,
+    settings: FilmTrainSettings,
+    *,
+    device: str | None = None,
+    vae: str | Path | None = None,
+) -> Path:
+    """Train a network on the films of a release's training split; go on where an earlier call was stopped.
+
+    Args:
+        network: that has learnt nothing.
+        reader: of a release with films.
+        folder: of checkpoints, log and the network; one training's alone.
+        settings: see `FilmTrainSettings`.
+        device: `cpu`, or what accelerate finds if nothing is said.
+        vae: folder or name of the autoencoder; what the network's settings say when missing.
+
+    Returns:
+        The folder of the network.
+
+    Raises:
+        UserError: the release has no films, the folder is another training's, or the loss is no number any more.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no")
+    _claim(folder, network, settings)
+    network.checkpointing = settings.checkpointing
+    latents = latents_of(network.settings, device=accelerator.device, vae=vae)
+    pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
+    learner, optimiser = accelerator.prepare(
+        Learner(network, continued=settings.continued), _optimiser(network, settings)
+    )
+    averaged = AveragedModel(network, multi_avg_fn=functools.partial(_average, decay=settings.ema))
+    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, latents, pools)
+    accelerator.register_for_checkpointing(averaged, run)
+    try:
+        run.resume()
+        run.learn(_held_out(reader, network, settings))
+    finally:
+        pools.close()
+    if accelerator.is_main_process:
+        networks.save(run.network.eval(), folder / "model")
+    return folder / "model"
+
+
+@dataclasses.dataclass
+class _Run:
+    """A training that is going on."""
+
+    folder: Path
+    settings: FilmTrainSettings
+    accelerator: Any
+    learner: Any
+    optimiser: Any
+    averaged: AveragedModel
+    latents: Latents
+    pools: Pools
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.averaged.to(self.accelerator.device)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.history = History(self.folder / "history.jsonl")
+        self.network = cast(PoseDiffusionNetwork, self.averaged.module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far it is."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another was."""
+        self.step = state["step"]
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        last = self.checkpoints.last()
+        if last is not None:
+            self.accelerator.load_state(last)
+            log.info("training goes on from step %d", self.step)
+        if self.accelerator.is_main_process:
+            self.history.go_on_from(self.step)
+
+    def learn(self, held_out: list[Batch]) -> None:
+        """From where it is to the last step, with a loss on other people's films now and then."""
+        settings = self.settings
+        if not self.step:
+            self._validate(held_out)
+        with Progress("train", total=settings.steps, unit="batches") as progress:
+            progress.advance(self.step)
+            while self.step < settings.steps:
+                loss = self._learn_once(self.pools.batch(self.step).to(self.accelerator.device))
+                self.step += 1
+                progress.advance()
+                last = self.step == settings.steps
+                if last or self.step % settings.say_every == 0:
+                    self._tell({"loss": float(loss)})
+                if last or self.step % settings.validate_every == 0:
+                    self._validate(held_out)
+                if last or self.step % settings.save_every == 0:
+                    leads = self.accelerator.is_main_process
+                    self.checkpoints.write(self.step, self.accelerator.save_state, leads=leads)
+
+    def _learn_once(self, batch: Batch) -> Tensor:
+        settings = self.settings
+        torch.manual_seed(_seed(settings.seed, self.step, self.accelerator.process_index))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(self.step, settings)
+        self.learner.train()
+        loss: Tensor = self.learner(self.latents, batch)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.learner.parameters(), settings.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.averaged.update_parameters(self.accelerator.unwrap_model(self.learner).network)
+        return loss.detach()
+
+    def _tell(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(f"the {name} is {value} after {self.step} batches; train with a smaller rate")
+        if self.accelerator.is_main_process:
+            self.history.tell({"step": self.step, **values})
+
+    def _validate(self, held_out: list[Batch]) -> None:
+        if held_out and self.accelerator.is_main_process:
+            found = loss_on(self.network, self.latents, held_out, seed=self.settings.seed)
+            self._tell({"validation_loss": found})
+
+
+@torch.no_grad()
+def loss_on(network: PoseDiffusionNetwork, latents: Latents, batches: list[Batch], *, seed: int) -> float:
+    """The mean loss of a network on windows, by noise that is always the same; no frames are given.
+
+    Args:
+        network: any.
+        latents: what it works on.
+        batches: the windows.
+        seed: of the noise.
+    """
+    learner, losses = Learner(network.eval(), continued=0.0), []
+    device = next(network.parameters()).device
+    with torch.random.fork_rng():
+        for number, batch in enumerate(batches):
+            torch.manual_seed(_seed(seed, number, -1))
+            losses.append(float(learner(latents, batch.to(device))))
+    return sum(losses) / len(losses)
+
+
+def _held_out(reader: ReleaseReader, network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> list[Batch]:
+    """Windows of the validation split, always the same; none where it has no clips or none are asked for."""
+    if not settings.validation_clips or not reader.clips("validation"):
+        return []
+    wanted = settings.model_copy(update={"pool_clips": settings.validation_clips, "pool_steps": _VALIDATION_DRAWS})
+    pools = Pools(reader, "validation", network.settings, wanted)
+    try:
+        return [pools.batch(number) for number in range(_VALIDATION_DRAWS)]
+    finally:
+        pools.close()
+
+
+def rate_at(step: int, settings: FilmTrainSettings) -> float:
+    """The learning rate of a batch: it rises in a line, then falls as a cosine."""
+    if step < settings.warm_up:
+        return settings.rate * (step + 1) / settings.warm_up
+    along = (step - settings.warm_up) / max(settings.steps - settings.warm_up, 1)
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def _optimiser(network: nn.Module, settings: FilmTrainSettings) -> torch.optim.Optimizer:
+    """AdamW; norms and biases do not decay."""
+    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99), fused=True)
+
+
+@torch.no_grad()
+def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor, *, decay: float) -> None:
+    """Towards the current weights; quicker at the beginning, so the first ones are forgotten."""
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    torch._foreach_lerp_(averaged, current, 1 - kept)
+
+
+def _seed(*numbers: int) -> int:
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:8], "big") >> 1
+
+
+def _claim(folder: Path, network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> None:
+    """Say in a folder what is trained there.
+
+    Raises:
+        UserError: something else is.
+    """
+    path = folder / "training.json"
+    lasting = settings.model_dump(exclude={"say_every", "save_every", "validate_every", "checkpointing"})
+    told = {"settings": json.loads(network.settings.model_dump_json()), "training": lasting}
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != told:
+            raise UserError(f"{folder} holds a training with other settings; take another folder, or the same settings")
+        return
+    write_text(path, json.dumps(told, indent=1) + "\n")
