@@ -91,6 +91,26 @@ def yaml_with(line: str) -> Callable[[Path], None]:
     return build
 
 
+HUGE = "0x" + 6000 * "f"
+"""Python reads it, and refuses to write it."""
+
+
+def keys_text(line: str, other: str) -> Callable[[Path], None]:
+    """Another line in place of one of submission.yaml's."""
+
+    def build(folder: Path) -> None:
+        path = folder / schema.FILE
+        assert line in path.read_text()
+        path.write_text(path.read_text().replace(line, other))
+
+    return build
+
+
+def folder_there(folder: Path) -> None:
+    place(folder).unlink()
+    place(folder).mkdir()
+
+
 def keys(update: Callable[[dict], object]) -> Callable[[Path], None]:
     return lambda folder: change(folder, update)
 
@@ -249,6 +269,9 @@ CASES = {
     # submission.yaml.
     "future schema": Case("future_schema", keys(lambda v: v.update(schema_version=2)),
                           ("schema_version 2", "schema_version 1")),
+    "number of thousands of digits": Case("yaml_malformed", keys_text("schema_version: 1", f"schema_version: {HUGE}"),
+                                          ("24000 bits",)),
+    "size of thousands of digits": Case("yaml_malformed", yaml_with(f"more: [{HUGE}]"), ("24000 bits",)),
     "schema nought": Case("schema", keys(lambda v: v.update(schema_version=0)), ("schema_version: '0'",)),
     "no schema version": Case("schema", keys(lambda v: v.pop("schema_version")), ("no schema_version",)),
     "unknown key": Case("schema", keys(lambda v: v["system"].update(colour="red")), ("system.colour", "licence")),
@@ -284,6 +307,7 @@ CASES = {
     "nested archive": Case("nested_archive", text("more.zip", zipped(("a", b"b"))), ("more.zip", "not unpacked")),
     "symbolic link": Case("symlink", link, (ONE_FILE, "/etc/passwd"), also=("missing_seed",)),
     "link to a folder": Case("symlink", lambda f: (f / "predictions" / "all").symlink_to("/"), ("predictions/all",)),
+    "folder for a file": Case("special_file", folder_there, (ONE_FILE, "a folder"), also=("missing_seed",)),
     "pipe": Case("special_file", pipe, (ONE_FILE, "prw"), also=("missing_seed",)),
     "names alike": Case("name_collision", lambda f: added(f, ONE.upper()), (ONE.upper(), ONE), also=("extra_clip",)),
     "unprintable name": Case("bad_path", text("a\x1b[31mb", ""), ("a\\x1b[31mb",)),

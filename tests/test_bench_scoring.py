@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ from csg405.benchmark.scoring.systems import (
 )
 from csg405.benchmark.scoring.values import Book, per_cent, shortfall
 from csg405.benchmark.submission import copies
+from csg405.benchmark.submission.schema import Submission
 from csg405.errors import UserError
 from tests import bench_release as small
 from tests import submission_kit
@@ -759,3 +761,21 @@ def test_groups_are_of_attributes_of_training_and_of_length(tmp_path: Path) -> N
     assert found["length"]["eva.0"] == "under 6 s"
     assert found["length"]["eva.1"] == "6 to 12 s"
     assert found["length"]["eva.2"] == "12 s and more"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("smooth/truth", "smooth-truth"), ("漢" * 100, "漢" * 99), ("\u200b", "\U0001f600"), ("a" * 100, "a" * 99)],
+)
+def test_no_two_systems_share_a_folder_and_no_name_is_too_long(names: tuple[str, str], tmp_path: Path) -> None:
+    told = [Submission.model_validate_json(json.dumps(named(name))) for name in names]
+    folders = [facts.folder_name(submission) for submission in told]
+    assert folders[0] != folders[1]
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+
+
+def named(name: str) -> dict[str, Any]:
+    told = submission_kit.values()
+    told["system"]["name"] = name
+    return told

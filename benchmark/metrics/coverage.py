@@ -11,8 +11,8 @@ in which none is.
 Unit: none, 0 to 1. Better: higher; the truth has 1 from itself. A square that is only the system's costs as much as
 one that is only the truth's, so noise, which reaches ever more squares, loses.
 Blind to: sound, order and time. A good gesture at another place than the true one counts as a wrong one, so the best
-that a system can be asked for is what another take of the same speech would have: the score of a random training clip
-is the chance level. A clip in which the hands rest has few squares, and a small step aside loses them all.
+that a system can be asked for is what another take of the same speech would have. A clip in which the hands rest has
+few squares, and a small step aside loses them all.
 Source: after the gesture area coverage analysis of the GENEA challenge 2023 ("Gesture area coverage to assess gesture
 expressiveness and human-likeness", openreview Iso5lbByDI), whose abstract finds its Dice score nearer to ratings of
 human-likeness than the Frechet distance; the squares and their size are ours.

@@ -11,6 +11,8 @@ shown in all frames of a difference are left out. `kin` is the mean of the three
 
 Unit: none, 0 to 1. Better: lower; the truth has 0 from itself, two halves of a test set a little more.
 Blind to: sound; which way and where things move; in which clip; any reordering in time that is slower than a jerk.
+Truth's own noise is part of what it asks for: on truth without any (the synthetic world's), truth with a pose network's
+noise is farther away than another clip, so compare systems whose noise is alike, and look at `jerk` beside.
 Source: the Hellinger distance of speed histograms in the GENEA challenges (Kucherenko et al., IUI 2021), there of
 single joints in space and even bins.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.submission.schema import Submission
 from csg405.table import replace_atomically, write_text
 
+_MOST_LETTERS = 80
+"""Of a folder's name."""
+
 
 class Digested(Protocol):
     """What has files for every clip."""
@@ -26,9 +30,16 @@ class Digested(Protocol):
 
 
 def folder_name(submission: Submission) -> str:
-    """Of the folder of its score: letters, digits and dashes of the system's name and version."""
+    """Of the folder of its score: the system's name and version where they are plain, with their digest elsewhere.
+
+    So no two systems share a folder, and no name is too long for a file system.
+    """
     words = f"{submission.system.name}-{submission.system.version}"
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in words).strip(".-") or "system"
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", words)[:_MOST_LETTERS].strip(".-")
+    if plain == words:
+        return words
+    digest = hashlib.sha256(f"{submission.system.name}\n{submission.system.version}".encode()).hexdigest()[:12]
+    return f"{plain}-{digest}" if plain else f"system-{digest}"
 
 
 def of_submission(submission: Submission, system: Digested, place: Place) -> dict[str, Any]:

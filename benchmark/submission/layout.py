@@ -125,6 +125,8 @@ def _walk(folder: Path, below: str, depth: int) -> Iterator[tuple[str, int] | Fi
                     "symlink", path, seen=f"a link to {Path(entry.path).readlink()}", allowed="files and folders"
                 )
             elif stat.S_ISDIR(mode):
+                if path in MOST_BYTES or _PREDICTION.fullmatch(path) or _COUNTERFACTUAL.fullmatch(path):
+                    yield found("special_file", path, seen="a folder", allowed="a file")
                 if depth >= limits.MOST_FOLDER_DEPTH:
                     yield found("unknown_file", path, seen="a folder so deep", allowed=f"{PREDICTIONS}/<clip_id>/")
                 else:

@@ -35,6 +35,10 @@ Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
+_MOST_BITS = 64
+"""Of a whole number."""
+
+
 class Benchmark(Settings):
     """What it was made for."""
 
@@ -125,6 +129,7 @@ def parse(content: bytes) -> tuple[Submission | None, list[Finding]]:
         return None, [found("not_utf8", FILE, seen=f"byte {content[error.start]:#04x} at {error.start}",
                             allowed="UTF-8")]  # fmt: skip
     findings, values = _plain_values(text)
+    findings = findings or list(itertools.islice(_beyond_numbers(values), MOST_FINDINGS))
     if findings:
         return None, findings
     if not isinstance(values, dict):
@@ -202,6 +207,19 @@ def _plain_values(text: str) -> tuple[list[Finding], Any]:
         return [_malformed(f"{error.problem or error.context}{place}")], None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # numbers of thousands of digits, among others
         return [_malformed(str(error).partition("\n")[0])], None
+
+
+def _beyond_numbers(values: Any) -> Iterator[Finding]:
+    """Whole numbers that no key could mean: Python refuses to write those of more than 4300 digits."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _beyond_numbers(key)
+            yield from _beyond_numbers(value)
+    elif isinstance(values, (list, tuple, set)):
+        for value in values:
+            yield from _beyond_numbers(value)
+    elif isinstance(values, int) and values.bit_length() > _MOST_BITS:
+        yield _malformed(f"a whole number of {values.bit_length()} bits; no key wants more than {_MOST_BITS}")
 
 
 def _malformed(seen: str) -> Finding:

@@ -33,8 +33,8 @@ USER_ERROR = 2
 
 
 def show(console: Console, text: str, *, style: str | None = None) -> None:
-    """Print a text as it is: no markup, no colours of rich's own, no wrapping."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a text as it is: no markup, no emoji for words, no colours of rich's own, no wrapping."""
+    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -35,6 +35,9 @@ benchmark.add_typer(kit, name="kit")
 
 _LIBRARIES = ("accelerate", "librosa", "safetensors", "threadpoolctl", "torch", "transformers")
 
+SCORED = ("validation", "test")
+"""Splits that scores are taken on."""
+
 KitFolder = Annotated[
     Path | None, typer.Option("--kit", help="Folder of the kit; work/<run>/benchmark/kit when missing.")
 ]
@@ -76,6 +79,7 @@ def run_(
     """Train a kit and the baselines, score them beside the controls, print one table and write a page."""
     opened = open_run(run, config, overrides, workers, engine)
     place = folder or kit_folder(opened)
+    check_split(split)
     need_libraries()
     benchmark_module("baselines").titled(settings_of(opened).baselines)
     with opened.locked("benchmark run"):
@@ -140,7 +144,13 @@ def train_kit(opened: Run, place: Path) -> None:
 
 
 def place_of(opened: Run, folder: Path, split: str) -> Any:
-    """Where scores lie: `csg405.benchmark.scoring.score.Place`."""
+    """Where scores lie: `csg405.benchmark.scoring.score.Place`.
+
+    Raises:
+        UserError: nothing is scored on that split, the run has no release, or there is no kit.
+    """
+    check_split(split)
+    _ = benchmark_module("release").ReleaseReader(opened.folders).entries
     return benchmark_module("scoring.place").Place(folders=opened.folders, split=split, kit=_kit(folder))
 
 
@@ -151,6 +161,16 @@ def bench_of(opened: Run, kit: Path, engine: str, *, split: str = "test") -> Any
         engine=functools.partial(scoring, opened, engine),
         device=opened.common.device,
     )  # fmt: skip
+
+
+def check_split(split: str) -> None:
+    """Make sure that scores are taken on a split.
+
+    Raises:
+        UserError: they are not.
+    """
+    if split not in SCORED:
+        raise UserError(f"--split {split}: scores are taken on {' or '.join(SCORED)}; models learn from train")
 
 
 def kit_folder(opened: Run) -> Path:

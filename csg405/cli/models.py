@@ -114,6 +114,8 @@ def generate(
 ) -> None:
     """Let the person in a picture say what was recorded, with face and hands."""
     need_libraries()
+    if out.suffix.lower() != ".mp4":
+        raise UserError(f"--out {out}: the film is an mp4; give a name that ends in .mp4")
     started = time.monotonic()
     module = benchmark_module("generate")
     drawn = benchmark_module("renderers.base").renderer(renderer, **_pairs(renderer_settings or []))
