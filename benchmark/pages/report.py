@@ -26,6 +26,9 @@ HERE = Path(__file__).parent
 SEEN = 0.3
 """Points that the release sees with a lower score are not drawn, as metrics leave them out."""
 
+_MOST_TICKS = 12
+"""Places that all have a mark on a curve's axis."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -184,7 +187,8 @@ def _curves(results: Results) -> list[tuple[str, str, charts.Curve]]:
         found.append(("Over the time of a clip", "s from its start", charts.draw_curve(x, lines, unit="s")))
     for curve in results.curves.values():
         held = [(words.label(name), values) for name, values in curve.lines.items() if len(values) == len(curve.x)]
-        found.append((curve.title, curve.unit, charts.draw_curve(curve.x, held, unit=curve.unit)))
+        drawing = charts.draw_curve(curve.x, held, unit=curve.unit, all_ticks=len(curve.x) <= _MOST_TICKS)
+        found.append((curve.title, f"over {curve.unit}", drawing))
     return [(title, axis, drawing) for title, axis, drawing in found if drawing is not None]
 
 
