@@ -172,7 +172,8 @@ def test_chunks_are_whole_shards_and_hold_every_clip_once() -> None:
     of_chunks = [{shard_of[clip_id] for clip_id in chunk.clip_ids} for chunk in made_]
     for one, other in itertools.combinations(of_chunks, 2):
         assert not one & other
-    assert all(16 <= len(chunk.clip_ids) < 16 + 8 for chunk in made_[:-1])
+    least = plan.CHUNK_CLIPS
+    assert all(least <= len(chunk.clip_ids) < least + 8 for chunk in made_[:-1])
     assert [chunk.name for chunk in made_] == [f"{number:05d}" for number in range(len(made_))]
     shuffled = [entries[i] for i in rng.permutation(len(entries))]
     assert plan.chunks(shuffled) == made_
