@@ -16,7 +16,7 @@ from csg405.benchmark.clip import Clip, Sound
 from csg405.benchmark.release import Entry, ReleaseReader
 from csg405.media.clock import SAMPLES_PER_FRAME
 
-CHUNK_CLIPS = 8
+CHUNK_CLIPS = 16
 """A chunk is closed when it has so many clips."""
 
 
