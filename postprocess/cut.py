@@ -82,7 +82,7 @@ class Operator:
 
     def _cut(self, source: Path, clip: Clip, crop: Crop, *, path: Path, audio: Path) -> None:
         samples = media.sound(source, start_ms=clip.start_ms, n_samples=SAMPLES_PER_FRAME * clip.n_frames)
-        sound = np.rint(np.clip(samples, -1, 1) * np.iinfo(np.int16).max).astype(np.int16)
+        sound = media.int16(samples)
         media.write_clip(
             path, self._pictures(source, clip, crop), sound, size_px=self.config.size_px, crf=self.config.crf,
             preset=self.config.preset,

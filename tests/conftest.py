@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before numpy is there: its small products are slower on two threads than on one, four times where others work beside.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -11,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-from tests import films
+from tests import chromium, films
 
 # How long an example takes says something about the machine, and nothing about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -27,3 +29,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "numbered.mp4"
     ticks = films.steady(25, 100)
     return films.write(path, ticks, b_frames=2, click_s=[0.5, 1.25, 2.0, 3.3], audio_s=4.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; see `tests.chromium`."""
+    yield from chromium.launched()

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -32,9 +32,9 @@ from csg405.errors import UserError
 from csg405.run import Folders
 from csg405.schema import Release
 from tests import bench_release, report_run
+from tests.chromium import opened
 from tests.submission_kit import film
 from tests.test_report import Page, said
-from tests.test_report_browser import ARGUMENTS, CHROMIUM, OWN
 
 HOSTILE = report_run.HOSTILE
 
@@ -633,32 +633,6 @@ def test_an_interrupted_add_is_mended_by_the_next(board: Path, tmp_path: Path) -
 
 
 # ---- in Chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra `dev`)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
-    """A page, and what it logs or asks for from elsewhere."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    seen: list[str] = []
-    page.on("console", lambda message: None if OWN in message.text else seen.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
-    page.on(
-        "request", lambda request: None if request.url.startswith(("file:", "data:,")) else seen.append(request.url)
-    )
-    page.goto(path.as_uri())
-    return page, seen
 
 
 DRAWN = """card => [...card.querySelectorAll("canvas")].map(c => c.width === 0 ? "" :

@@ -34,11 +34,10 @@ from csg405.benchmark.statistics import Rank, holm, sign_flip_test
 from csg405.cli import app
 from csg405.errors import UserError
 from csg405.run import Folders
-from tests import bench_release
+from tests import bench_release, chromium
 from tests.test_bench_pages import CLIPS, clip_values, write_score
 from tests.test_bench_pages import results as some_results
 from tests.test_report import Page, said
-from tests.test_report_browser import ARGUMENTS, CHROMIUM, OWN
 
 SMALL = {"width": 32, "layers": 1, "heads": 2, "frames": 40, "context": 8, "steps": 2}
 SETTINGS: dict[str, Any] = {
@@ -512,40 +511,19 @@ def test_a_run_without_baselines_has_a_page_of_controls(copied: World) -> None:
 # ---- in Chromium
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra `dev`)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(browser: Any, world: World) -> Iterator[Callable[..., Any]]:
     """Opens the page at a width. Whatever it logs, or asks for from elsewhere, fails the test."""
-    seen: list[str] = []
-    pages = []
+    held: list[tuple[Any, list[str]]] = []
 
     def at(width: int) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: None if OWN in message.text else seen.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith(("file:", "data:,")) else seen.append(request.url),
-        )
-        page.goto(world.page.as_uri())
-        pages.append(page)
-        return page
+        held.append(chromium.opened(browser, world.page, width=width))
+        return held[-1][0]
 
     yield at
-    for page in pages:
+    for page, _ in held:
         page.close()
-    assert not seen
+    assert not [said for _, seen in held for said in seen]
 
 
 DRAWN = """card => [...card.querySelectorAll("canvas")].map(c => c.width === 0 ? 0 :

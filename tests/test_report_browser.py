@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,17 +18,9 @@ from csg405.filter import criteria
 from csg405.report.build import build
 from csg405.schema import Decision, Verdict
 from tests import report_run
+from tests.chromium import opened
 
 pytestmark = pytest.mark.long
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-
-OWN = "Multiple readback operations"
-"""Chromium's advice to a page that reads its canvas often, as these tests do and the page does not."""
 
 CLIP = report_run.CUT[0]
 SIDES = {
@@ -37,17 +28,6 @@ SIDES = {
     keypoints.LEFT_WRIST: ((0x56, 0xB4, 0xE9), (0x8B, 0xE0, 0xFF)),
     keypoints.RIGHT_WRIST: ((0xF3, 0x9C, 0x12), (0xFF, 0xD9, 0x66)),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra `dev`)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +40,7 @@ def index() -> Iterator[Path]:
 @pytest.fixture
 def page(browser: Any, index: Path) -> Iterator[Any]:
     """The page at the size of a laptop. Whatever it logs, or asks for from elsewhere, fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    seen: list[str] = []
-    page.on("console", lambda message: None if OWN in message.text else seen.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("requestfailed", lambda request: seen.append(f"failed: {request.url}"))
-    page.on(
-        "request", lambda request: None if request.url.startswith(("file:", "data:,")) else seen.append(request.url)
-    )
-    page.goto(index.as_uri())
+    page, seen = opened(browser, index)
     yield page
     page.close()
     assert not seen

@@ -8,15 +8,13 @@ for training takes it as its `features`.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import logging
-import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +24,7 @@ from csg405 import table
 from csg405.benchmark.audio.features import PROSODY, Extractor, Maker
 from csg405.benchmark.clip import Clip
 from csg405.benchmark.release import Entry, FeatureFolder, ReleaseReader
+from csg405.benchmark.scoring.measure import one_thread
 from csg405.benchmark.scoring.plan import chunks
 from csg405.engine import Engine
 from csg405.errors import UserError
@@ -131,7 +130,7 @@ class ClipWorker:
         entries = self.plan[name]
         cached = CachedFeatures(folder_of(self.folders, self.extractor))
         computed = 0
-        with one_thread():
+        with one_thread(load_torch=False):  # prosody needs none, and starts sooner
             for clip in self.reader.iterate(entries):
                 if not cached.is_fresh(clip):
                     cached.keep(clip, _rows(self.extractor, clip))
@@ -151,23 +150,6 @@ def _rows(extractor: Extractor, clip: Clip) -> FloatArray:
             "weights what they should be?"
         )
     return rows
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """No worker takes the core of the one beside it. Torch is asked only where an encoder loaded it."""
-    from threadpoolctl import threadpool_limits
-
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        if torch:
-            torch.set_num_threads(before)
 
 
 def planned(entries: Sequence[Entry]) -> dict[str, tuple[Entry, ...]]:

@@ -27,7 +27,6 @@ import numpy as np
 
 from csg405 import media
 from csg405.benchmark.renderers.base import Job, Renderer
-from csg405.benchmark.renderers.film import int16
 from csg405.errors import UserError
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS
 from csg405.media.decode import Image
@@ -134,7 +133,7 @@ def write_job(folder: Path, job: Job) -> None:
         reference_score=job.reference_score,
     )  # fmt: skip
     if job.wave is not None:
-        write_sound(folder / "audio.wav", int16(job.wave))
+        write_sound(folder / "audio.wav", media.int16(job.wave))
     _write_skeletons(folder, job)
     facts = {
         "version": VERSION, "width": width, "height": height, "n_frames": len(job), "fps": FPS,

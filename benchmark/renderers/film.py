@@ -10,13 +10,11 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from csg405 import media
 from csg405.errors import UserError
 from csg405.media.clock import SAMPLES_PER_FRAME
 from csg405.media.decode import Image
-from csg405.schema import FloatArray, IntArray
+from csg405.schema import FloatArray
 
 _CRF = 18
 """x264's constant quality: the one of released clips."""
@@ -46,14 +44,9 @@ def write_film(frames: Iterable[Image], wave: FloatArray | None, path: Path, *, 
     if height % 2 or width % 2:
         raise UserError(f"{path.name}: frames of {width}x{height} px, wanted even sides; scale or cut the picture")
     counted = _Counted(itertools.chain([first], waiting), wave, path.name)
-    samples = None if wave is None else int16(wave)
+    samples = None if wave is None else media.int16(wave)
     media.write_film(path, counted, samples, size=(width, height), crf=crf, preset="medium")
     return counted.n_frames
-
-
-def int16(wave: FloatArray) -> IntArray:
-    """Samples between -1 and 1 as 16-bit numbers."""
-    return np.rint(np.clip(wave, -1, 1) * np.iinfo(np.int16).max).astype(np.int16)
 
 
 class _Counted:

@@ -12,8 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -155,18 +157,24 @@ class ChunkWorker:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let sums be taken in one order, whatever the machine has; and no worker takes the core of the one beside it."""
-    import torch
+def one_thread(*, load_torch: bool = True) -> Iterator[None]:
+    """Let sums be taken in one order, whatever the machine has; and no worker takes the core of the one beside it.
+
+    Args:
+        load_torch: whether torch, too, is held to it where it is not loaded yet.
+    """
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch = importlib.import_module("torch") if load_torch else sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(1)
     try:
         with threadpool_limits(limits=1):
             yield
     finally:
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)
 
 
 def used(*, with_towers: bool) -> list[metric.MetricModule]:

@@ -9,7 +9,7 @@ from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS, SAMPLES_PER_FRAME
 from csg405.media.decode import frames, frames_on_clock
 from csg405.media.encode import write_clip, write_film
 from csg405.media.probe import Probe, Unreadable, probe
-from csg405.media.sound import sound
+from csg405.media.sound import int16, sound
 
 __all__ = [
     "AUDIO_RATE_HZ",
@@ -20,6 +20,7 @@ __all__ = [
     "Unreadable",
     "frames",
     "frames_on_clock",
+    "int16",
     "probe",
     "sound",
     "write_clip",

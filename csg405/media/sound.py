@@ -13,7 +13,7 @@ import numpy as np
 from csg405.media.clock import AUDIO_RATE_HZ
 from csg405.media.probe import Unreadable
 from csg405.media.stream import frames_from
-from csg405.schema import FloatArray, Reason
+from csg405.schema import FloatArray, IntArray, Reason
 
 _PREROLL_MS = 2000
 """How far before a span decoding begins, so that the decoder has settled when it begins, ms."""
@@ -78,6 +78,11 @@ def whole_sound(path: Path, *, longest_s: float) -> FloatArray:
     if not length:
         raise Unreadable(Reason.NO_AUDIO, "the file has an audio stream with nothing in it")
     return np.concatenate(pieces)
+
+
+def int16(samples: FloatArray) -> IntArray:
+    """Samples between -1 and 1 as 16-bit numbers; what is beyond is clipped."""
+    return np.rint(np.clip(samples, -1, 1) * np.iinfo(np.int16).max).astype(np.int16)
 
 
 def _first_audio(container: Any) -> Any:

@@ -284,7 +284,7 @@ def _sound(takes: Sequence[Take], coding: Coding) -> IntArray | None:
     """The takes' sound as 16-bit numbers."""
     samples = np.concatenate([one.samples() for one in takes])
     kept = samples[: round(coding.sound_part * len(samples))]
-    return np.rint(np.clip(kept, -1, 1) * np.iinfo(np.int16).max).astype(np.int16) if len(kept) else None
+    return media.int16(kept) if len(kept) else None
 
 
 def _truths(takes: Sequence[Take]) -> tuple[TakeTruth, ...]:

@@ -18,7 +18,8 @@ from csg405 import table
 from csg405.crop import Framing, around, extent, kept_points
 from csg405.errors import UserError
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS
-from csg405.schema import FloatArray, IntArray, Pose, Record, Release, Sample, Word
+from csg405.media.sound import int16
+from csg405.schema import Pose, Record, Release, Sample, Word
 from csg405.synth import talker, texts
 from csg405.synth.film import Take
 
@@ -212,7 +213,7 @@ def _rows(recording: Recording, take: Take, start_ms: int, shard: str) -> Iterat
     needed = extent(kept_points(pose, framing.confident), stray_percent=0)  # no point of the truth strays
     x, y, side = around(needed, pose, framing)
     points = kp.to_crop(pose.keypoints(), x_px=x, y_px=y, side_px=side, size_px=SIZE_PX)
-    samples = _int16(take.samples())
+    samples = int16(take.samples())
     yield Sample(
         clip_id=clip_id, video_id=recording.video_id, split=recording.split, fps=FPS, n_frames=n,
         keypoints_px=points.ravel(), score=pose.score, audio_rate_hz=AUDIO_RATE_HZ, audio_int16=samples,
@@ -243,7 +244,3 @@ def pose_of(take: Take, *, clip_id: str, video_id: str) -> Pose:
         clip_id=clip_id, video_id=video_id, n_frames=len(points), width=width, height=height,
         keypoints_px=points.ravel(), score_raw=score, score=score,
     )  # fmt: skip
-
-
-def _int16(samples: FloatArray) -> IntArray:
-    return np.rint(np.clip(samples, -1, 1) * np.iinfo(np.int16).max).astype(np.int16)
