@@ -20,7 +20,8 @@ from csg405.benchmark.models.base import GestureModel
 from csg405.benchmark.release import FeatureFolder, ReleaseReader
 from csg405.benchmark.training.checkpoints import Checkpoints, History
 from csg405.benchmark.training.examples import example, fit, windows_of
-from csg405.benchmark.training.loop import rate_at, train
+from csg405.benchmark.training.learning import rate_at
+from csg405.benchmark.training.loop import train
 from csg405.benchmark.training.settings import TrainSettings
 from csg405.benchmark.training.validation import Validation
 from csg405.errors import UserError

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 NAMES = ("flow-dit", "mdm-ddpm")
 """All models; the first is the default."""
 
-CONFIG = "config.json"
-
 
 def create(name: str, *, size: str | None = None, **settings: Any) -> GestureModel:
     """A model that has learnt nothing.
@@ -34,12 +32,15 @@ def create(name: str, *, size: str | None = None, **settings: Any) -> GestureMod
     Raises:
         UserError: no such model, size or setting.
     """
+    from csg405.benchmark.pretrained import validated
+
     module = _module(name)
     sizes: Mapping[str, Mapping[str, Any]] = module.SIZES
     if size is not None and size not in sizes:
         raise UserError(f"{name} of size {size!r}: there are {', '.join(sizes)}")
     model_class, settings_class = _classes(module)
-    return model_class(_validated(settings_class, {**(sizes[size] if size else {}), **settings}, name))  # type: ignore[no-any-return]
+    values = {**(sizes[size] if size else {}), **settings}
+    return model_class(validated(lambda: settings_class(**values), name=name))  # type: ignore[no-any-return]
 
 
 def features_of(name: str, size: str | None, settings: Mapping[str, Any]) -> str | None:
@@ -55,16 +56,9 @@ def load(source: str | Path, *, revision: str | None = None) -> GestureModel:
     Raises:
         UserError: there is none, or it is none of ours.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from csg405.benchmark import pretrained
 
-    folder = Path(source)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            raise UserError(f"{source}: no folder, and no model of that name on the Hub ({error})") from error
-    return _open(folder)
+    return _open(pretrained.folder_of(source, revision=revision, wanted="model"))
 
 
 def save(model: GestureModel, folder: Path) -> None:
@@ -73,8 +67,7 @@ def save(model: GestureModel, folder: Path) -> None:
 
 
 def _open(folder: Path) -> GestureModel:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from csg405.benchmark.pretrained import CONFIG, WEIGHTS, fill
 
     try:
         told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -84,11 +77,7 @@ def _open(folder: Path) -> GestureModel:
             f"{folder}: no model of ours: {CONFIG} has to say `model` and `settings` ({error!r})"
         ) from error
     model = create(name, **settings)
-    weights = folder / "model.safetensors"
-    try:
-        model.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{weights}: not the weights of this {name}: {error}") from error
+    fill(model, folder / WEIGHTS, name=name)
     return model.eval()
 
 
@@ -106,14 +95,3 @@ def _classes(module: Any) -> tuple[Any, Any]:
         return next(value for value in found if value.__module__ == module.__name__)
 
     return own(GestureModel), own(ModelSettings)
-
-
-def _validated(settings_class: Any, values: Mapping[str, Any], name: str) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return settings_class(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{name}: {where}: {first['msg']}; seen {first.get('input')!r}") from error

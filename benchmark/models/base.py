@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from csg405.benchmark.models.codec import Codec, References
+from csg405.benchmark.pretrained import CONFIG, WEIGHTS
 from csg405.config import Settings
 from csg405.errors import UserError
 from csg405.schema import FloatArray
@@ -152,9 +153,9 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
         from safetensors.torch import save_file
 
         held = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        replace_atomically(save_directory / "model.safetensors", lambda path: save_file(held, path))
+        replace_atomically(save_directory / WEIGHTS, lambda path: save_file(held, path))
         told = {"model": self.name, "settings": self.settings.model_dump()}
-        write_text(save_directory / "config.json", json.dumps(told, indent=1) + "\n")
+        write_text(save_directory / CONFIG, json.dumps(told, indent=1) + "\n")
 
     @property
     def device(self) -> torch.device:
@@ -183,7 +184,7 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
         return {"model": self.name, "parameters_m": round(self.parameters_m(), 3), **self.settings.model_dump()}
 
 
-def masked_mean(values: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+def masked_mean(values: Tensor, mask: Tensor, weights: Tensor | float = 1.0) -> Tensor:
     """Weighted mean of values [b, n, d] over those that count; `weights` broadcasts to [b, n, d]."""
     counted = mask * weights
     return (values * counted).sum() / counted.sum().clamp(min=1e-6)

@@ -81,10 +81,6 @@ class References:
         """The same on a device."""
         return References(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
-    def places(self, chosen: Tensor) -> References:
-        """Some of them."""
-        return References(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
-
 
 def localised(points: Tensor) -> Tensor:
     """Points [..., 133, 2] in place: body about the neck, face about the nose, hands about their wrists."""

@@ -19,6 +19,7 @@ from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.submission import init, layout, schema
 from csg405.benchmark.submission.clips import of_run
 from csg405.engine import Engine
+from csg405.media.clock import FPS
 from csg405.run import Folders
 from csg405.table import write_text
 
@@ -74,7 +75,7 @@ def write(
         model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
     )  # fmt: skip
     whole = len(reader.clips(split)) * seeds
-    seconds = sum(entry.n_frames for entry in reader.clips(split)) / 25 * seeds * written / whole
+    seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds * written / whole
     cost = (time.monotonic() - started) / seconds if written else None
     _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
     init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))

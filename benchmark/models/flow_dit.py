@@ -189,7 +189,7 @@ class FlowDiT(GestureModel):
         ]
         shown = example.mask[..., -2 * kp.COUNT :: 2]
         mask = shown[:, :, ends[:, 0]] & shown[:, :, ends[:, 1]]
-        return masked_mean((10 * (lengths[0] - lengths[1])) ** 2, mask, lengths[0].new_ones(1))
+        return masked_mean((10 * (lengths[0] - lengths[1])) ** 2, mask)
 
     def _points(self, numbers: Tensor, example: Example) -> Tensor:
         """Local points [b, n, 133, 2]; bones lie within parts, so no more is needed."""

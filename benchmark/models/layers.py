@@ -13,32 +13,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_LONGEST = 10_000.0
+"""Longest wavelength of positions and steps, over 2 pi: Vaswani et al., "Attention Is All You Need" (2017)."""
+
 
 class Sinusoid(nn.Module):
     """A number, for example a step or a time, as sines and cosines of many wavelengths, then through two layers."""
 
-    def __init__(self, width: int, *, longest: float = 10_000.0) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.waves = width // 2
-        self.longest = longest
         self.layers = nn.Sequential(nn.Linear(2 * self.waves, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, values: Tensor) -> Tensor:
         """[b] to [b, width]."""
-        found: Tensor = self.layers(sinusoid(values, 2 * self.waves, longest=self.longest))
+        found: Tensor = self.layers(sinusoid(values, 2 * self.waves))
         return found
 
 
-def sinusoid(values: Tensor, width: int, *, longest: float = 10_000.0) -> Tensor:
+def sinusoid(values: Tensor, width: int) -> Tensor:
     """Values [...] as sines and cosines [..., width]."""
-    rates = torch.exp(-math.log(longest) * torch.arange(width // 2, device=values.device) / (width // 2))
+    rates = torch.exp(-math.log(_LONGEST) * torch.arange(width // 2, device=values.device) / (width // 2))
     angles = values.float()[..., None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-def rotations(positions: Tensor, size: int, *, longest: float = 10_000.0) -> tuple[Tensor, Tensor]:
+def rotations(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Cosine and sine [t, size / 2] by which queries and keys at positions [t] are turned."""
-    rates = longest ** (-torch.arange(0, size, 2, device=positions.device).float() / size)
+    rates = _LONGEST ** (-torch.arange(0, size, 2, device=positions.device).float() / size)
     angles = positions.float()[:, None] * rates
     return angles.cos(), angles.sin()
 

@@ -8,7 +8,6 @@ frames can be taken while the sound still comes in: `stream` waits for a window 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from csg405.benchmark.models.base import GestureModel, Request, Sampling, Window
 from csg405.benchmark.models.codec import References, references_of
+from csg405.benchmark.seeds import mixed
 from csg405.errors import UserError
 from csg405.schema import FloatArray
 
@@ -134,8 +134,7 @@ class _Made:
         return rows
 
     def generator(self) -> torch.Generator:
-        seed = hashlib.sha256(f"{self.request.seed} {self.windows}".encode()).digest()[:8]
-        return torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
+        return torch.Generator().manual_seed(mixed(self.request.seed, self.windows))
 
     def take(self, numbers: Tensor) -> FloatArray:
         """Keep what the next window needs of a window's numbers [n, d], and give what is new as keypoints."""

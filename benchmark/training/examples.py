@@ -47,8 +47,6 @@ def windows_of(
 
 def example(model: GestureModel, batch: Batch) -> Example:
     """What a model learns from a batch; the reference is a frame of the window, drawn from torch's own generator."""
-    if batch.features is None:
-        raise UserError("the batch carries no features of the sound")
     references = references_in(batch)
     numbers = model.codec.encode(batch.keypoints_px, references)
     mask = model.codec.mask(batch.mask)
@@ -56,7 +54,7 @@ def example(model: GestureModel, batch: Batch) -> Example:
         numbers=torch.where(mask, numbers, 0),
         mask=mask,
         within=batch.within,
-        features=batch.features,
+        features=_features(batch),
         references=references,
     )
 

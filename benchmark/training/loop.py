@@ -11,11 +11,7 @@ folder: `csg405.benchmark.models.load` opens it.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import json
 import logging
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +25,13 @@ from csg405.benchmark import models
 from csg405.benchmark.data import Features, WindowLoader
 from csg405.benchmark.models.base import Example, GestureModel
 from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.seeds import mixed
 from csg405.benchmark.training.checkpoints import Checkpoints, History
 from csg405.benchmark.training.examples import endless, example, fit, windows_of
+from csg405.benchmark.training.learning import averaged_of, check_finite, claimed, optimiser_of, rate_at
 from csg405.benchmark.training.settings import TrainSettings
 from csg405.errors import UserError
 from csg405.progress import Progress
-from csg405.table import write_text
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +109,14 @@ def train(
         model, reader, features, settings, rank=accelerator.process_index, ranks=accelerator.num_processes,
         pin=accelerator.device.type == "cuda",
     )  # fmt: skip
-    fit(model, windows_of(model, reader, features, settings), seed=settings.seed)
-    learner, optimiser = accelerator.prepare(Learner(model), _optimiser(model, settings))
-    averaged = AveragedModel(model, multi_avg_fn=functools.partial(_average, decay=settings.ema)).to(accelerator.device)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    if checkpoints.last() is None:  # else what was fitted is in it
+        fit(model, windows_of(model, reader, features, settings), seed=settings.seed)
+    learner, optimiser = accelerator.prepare(Learner(model), optimiser_of(model, settings))
+    averaged = averaged_of(model, settings).to(accelerator.device)
     place = Place(windows)
     accelerator.register_for_checkpointing(averaged, place)
-    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, place, validate)
+    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, place, checkpoints, validate)
     run.resume()
     run.learn()
     run.finish()
@@ -135,10 +134,10 @@ class _Run:
     optimiser: Any
     averaged: AveragedModel
     place: Place
+    checkpoints: Checkpoints
     validate: Validate | None
 
     def __post_init__(self) -> None:
-        self.checkpoints = Checkpoints(self.folder / "checkpoints")
         self.history = History(self.folder / "history.jsonl")
         self.step_of = torch.compile(self.learner) if self.settings.compile else self.learner
         self.model = cast(GestureModel, self.averaged.module)
@@ -180,7 +179,7 @@ class _Run:
     def _step(self, batch: Any) -> dict[str, Tensor]:
         """Learn from one batch."""
         settings, step = self.settings, self.place.step
-        torch.manual_seed(_seed(settings.seed, step, self.accelerator.process_index))
+        torch.manual_seed(mixed(settings.seed, step, self.accelerator.process_index))
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         self.learner.train()
@@ -190,14 +189,12 @@ class _Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.averaged.update_parameters(self.accelerator.unwrap_model(self.learner).model)
-        found = {name: value.detach() for name, value in losses.items()} | {"norm": torch.as_tensor(norm).detach()}
-        if step % settings.say_every == 0 and not math.isfinite(float(found["loss"])):
-            raise UserError(f"the loss is {float(found['loss'])} after {step} batches; train with a smaller rate")
-        return found
+        if step % settings.say_every == 0:
+            check_finite("loss", float(losses["loss"].detach()), step=step)
+        return {name: value.detach() for name, value in losses.items()} | {"norm": torch.as_tensor(norm).detach()}
 
     def _tell(self, values: dict[str, float]) -> None:
-        if not math.isfinite(values["loss"]):
-            raise UserError(f"the loss is {values['loss']} after {self.place.step} batches; train with a smaller rate")
+        check_finite("loss", values["loss"], step=self.place.step)
         self._log(values)
 
     def _log(self, values: dict[str, float]) -> None:
@@ -218,49 +215,15 @@ class _Run:
         self.accelerator.end_training()
 
 
-def rate_at(step: int, settings: TrainSettings) -> float:
-    """The learning rate of a batch: it rises in a line, then falls as a cosine."""
-    if step < settings.warm_up:
-        return settings.rate * (step + 1) / settings.warm_up
-    along = (step - settings.warm_up) / max(settings.steps - settings.warm_up, 1)
-    return settings.rate * 0.5 * (1 + math.cos(math.pi * along))
-
-
-def _optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW; norms, biases and single vectors do not decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99), fused=True)
-
-
-@torch.no_grad()
-def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor, *, decay: float) -> None:
-    """Towards the current weights; quicker at the beginning, so the first ones are forgotten."""
-    kept = min(decay, (1 + int(count)) / (10 + int(count)))
-    torch._foreach_lerp_(averaged, current, 1 - kept)
-
-
-def _seed(seed: int, step: int, rank: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()[:8], "big") >> 1
-
-
 def _claim(folder: Path, model: GestureModel, settings: TrainSettings) -> None:
     """Say in a folder what is trained there.
 
     Raises:
         UserError: something else is.
     """
-    path = folder / "training.json"
     lasting = settings.model_dump(exclude={"workers", "say_every", "save_every", "compile"})
-    told = {"model": model.name, "settings": model.settings.model_dump(), "training": lasting}
-    if path.is_file():
-        held = json.loads(path.read_text(encoding="utf-8"))
-        wrong = [name for name in told if held.get(name) != told[name]]
-        if wrong:
-            raise UserError(
-                f"{folder} holds a training with another {' and '.join(wrong)}; "
-                "take another folder, or go on with the same"
-            )
-        return
-    write_text(path, json.dumps(told, indent=1) + "\n")
+    wrong = claimed(folder, {"model": model.name, "settings": model.settings.model_dump(), "training": lasting})
+    if wrong:
+        raise UserError(
+            f"{folder} holds a training with another {' and '.join(wrong)}; take another folder, or go on with the same"
+        )

@@ -9,24 +9,29 @@ from pydantic import Field
 from csg405.config import Settings
 
 
-class TrainSettings(Settings):
-    """How a model of gesture is trained; the defaults are for one GPU and a release of hours."""
+class LearningSettings(Settings):
+    """What the settings of all trainings have."""
 
     seed: int = Field(405, ge=0, description="of everything")
     steps: int = Field(100_000, ge=1, description="batches that are learnt from")
     batch: int = Field(64, ge=1, description="windows in a batch of one process")
-    stride: int = Field(25, ge=1, description="frames from one window of a clip to the next")
     rate: float = Field(3e-4, gt=0, description="highest learning rate")
     warm_up: int = Field(500, ge=0, description="batches in which the rate rises; then it falls as a cosine to 0")
     decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.9999, ge=0, lt=1, description="how much of the averaged weights a batch keeps")
     precision: Literal["float32", "bf16"] = Field("float32", description="of the network's arithmetic while it learns")
-    compile: bool = Field(False, description="whether torch compiles the network, which pays on a GPU")
-    workers: int = Field(0, ge=0, description="processes that read windows; 0 reads in the trainer")
     say_every: int = Field(50, ge=1, description="batches between two lines of the log")
     save_every: int = Field(1000, ge=1, description="batches between two checkpoints")
     validate_every: int = Field(5000, ge=1, description="batches between two validations")
+
+
+class TrainSettings(LearningSettings):
+    """How a model of gesture is trained; the defaults are for one GPU and a release of hours."""
+
+    stride: int = Field(25, ge=1, description="frames from one window of a clip to the next")
+    compile: bool = Field(False, description="whether torch compiles the network, which pays on a GPU")
+    workers: int = Field(0, ge=0, description="processes that read windows; 0 reads in the trainer")
     validation_clips: int = Field(24, ge=0, description="clips of validation that motions are made for")
     samples: int = Field(2, ge=0, description="of them that are drawn as films")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from csg405.benchmark.metric import Key, MetricModule
 from csg405.benchmark.models.base import GestureModel
 from csg405.benchmark.models.predict import motions
 from csg405.benchmark.release import ReleaseReader
+from csg405.media.clock import FPS
 
 METRICS = ("kgd", "sga", "ba_kappa", "kinematics")
 """Modules of metrics; those whose networks the kit lacks are left out."""
@@ -34,19 +36,25 @@ class Validation:
     folder: Path | None = None
     """Where samples are drawn as films."""
 
+    @functools.cached_property
+    def chosen(self) -> list[Clip]:
+        """The clips, read once for all validations."""
+        entries = self.reader.clips("validation")
+        some = entries[:: max(len(entries) // max(self.clips, 1), 1)][: self.clips]
+        return list(self.reader.iterate(sorted(some, key=lambda entry: (entry.shard, entry.clip_id))))
+
     def __call__(self, model: GestureModel, step: int) -> dict[str, float]:
         """Values by name, and how long a second of motion took."""
-        entries = self.reader.clips("validation")
-        chosen = entries[:: max(len(entries) // max(self.clips, 1), 1)][: self.clips]
-        clips = list(self.reader.iterate(sorted(chosen, key=lambda entry: (entry.shard, entry.clip_id))))
-        if not clips:
+        if not self.chosen:
             return {}
         started = time.monotonic()
-        made = [Seen(motion.clip, motion.keypoints_px, self.kit) for motion in motions(model, clips, self.features)]
+        made = [
+            Seen(motion.clip, motion.keypoints_px, self.kit) for motion in motions(model, self.chosen, self.features)
+        ]
         taken = time.monotonic() - started
-        found = {name: value for name, value in judged(self.kit, clips, made).items() if value is not None}
+        found = {name: value for name, value in judged(self.kit, self.chosen, made).items() if value is not None}
         self._draw(made[: self.samples], step)
-        return found | {"s_per_s": taken * 25 / sum(map(len, clips))}
+        return found | {"s_per_s": taken * FPS / sum(map(len, self.chosen))}
 
     def _draw(self, seens: Sequence[Seen], step: int) -> None:
         if self.folder is None:

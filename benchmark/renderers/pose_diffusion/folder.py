@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from csg405.benchmark import pretrained
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork
 from csg405.benchmark.renderers.pose_diffusion.settings import SIZES, NetworkSettings
 from csg405.errors import UserError
@@ -41,26 +40,12 @@ def load(source: str | Path, *, revision: str | None = None) -> PoseDiffusionNet
     Raises:
         UserError: there is none, or it is none of ours.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    folder = Path(source)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            raise UserError(
-                f"{source}: no folder, and no {NAME} of that name on the Hub ({error}); "
-                "train one, see docs/renderers.md, and give its folder"
-            ) from error
-    return _open(folder)
+    advice = "; train one, see docs/renderers.md, and give its folder"
+    return _open(pretrained.folder_of(source, revision=revision, wanted=NAME, advice=advice))
 
 
 def _open(folder: Path) -> PoseDiffusionNetwork:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    config, weights = folder / "config.json", folder / "model.safetensors"
+    config = folder / pretrained.CONFIG
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
         name, settings = told["renderer"], dict(told["settings"])
@@ -69,17 +54,10 @@ def _open(folder: Path) -> PoseDiffusionNetwork:
     if name != NAME:
         raise UserError(f"{config}: a {name}, wanted a {NAME}")
     network = PoseDiffusionNetwork(_validated(settings))
-    try:
-        network.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{weights}: not the weights of this {NAME}: {error}") from error
+    pretrained.fill(network, folder / pretrained.WEIGHTS, name=NAME)
     return network.eval()
 
 
 def _validated(values: dict[str, Any]) -> NetworkSettings:
-    try:
-        return NetworkSettings.model_validate_json(json.dumps(values))  # JSON knows no tuples: lists are taken for them
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{NAME}: {where}: {first['msg']}; seen {first.get('input')!r}") from error
+    words = json.dumps(values)  # JSON knows no tuples: lists are taken for them
+    return pretrained.validated(lambda: NetworkSettings.model_validate_json(words), name=NAME)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from csg405.benchmark.training.settings import LearningSettings
 from csg405.config import Settings
 
 
@@ -52,24 +53,15 @@ SIZES: dict[str, dict[str, Any]] = {
 """`tiny` is for tests and works on pixels; `base` is for one GPU, and untried."""
 
 
-class FilmTrainSettings(Settings):
+class FilmTrainSettings(LearningSettings):
     """How a network is trained; the defaults are for one GPU and a release of hours."""
 
-    seed: int = Field(405, ge=0, description="of everything")
     steps: int = Field(200_000, ge=1, description="batches that are learnt from")
     batch: int = Field(4, ge=1, description="windows in a batch of one process")
     rate: float = Field(1e-4, gt=0, description="highest learning rate")
-    warm_up: int = Field(500, ge=0, description="batches in which the rate rises; then it falls as a cosine to 0")
-    decay: float = Field(0.01, ge=0, description="weight decay of AdamW")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    ema: float = Field(0.9999, ge=0, lt=1, description="how much of the averaged weights a batch keeps")
     continued: float = Field(0.5, ge=0, le=1, description="part of the windows that go on from frames that are given")
-    precision: Literal["float32", "bf16"] = Field("float32", description="of the network's arithmetic while it learns")
     checkpointing: bool = Field(False, description="compute activations twice and keep few of them; for large pictures")
     pool_clips: int = Field(8, ge=1, description="clips that are in memory at once, drawn at random")
     pool_frames: int = Field(100, ge=2, description="most frames of each of them")
     pool_steps: int = Field(25, ge=1, description="batches that are drawn from a pool before the next one")
-    say_every: int = Field(50, ge=1, description="batches between two lines of the log")
-    save_every: int = Field(1000, ge=1, description="batches between two checkpoints")
-    validate_every: int = Field(5000, ge=1, description="batches between two losses on the validation split")
     validation_clips: int = Field(8, ge=0, description="clips of the validation split that the loss is taken on")

@@ -14,11 +14,8 @@ have had, on the CPU to the last bit. What is kept at the end are the averaged w
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,10 +29,11 @@ from csg405.benchmark.renderers.pose_diffusion.latents import Latents, latents_o
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork, parts_of
 from csg405.benchmark.renderers.pose_diffusion.pools import Batch, Pools, as_guide, as_picture
 from csg405.benchmark.renderers.pose_diffusion.settings import FilmTrainSettings
+from csg405.benchmark.seeds import mixed
 from csg405.benchmark.training.checkpoints import Checkpoints, History
+from csg405.benchmark.training.learning import averaged_of, check_finite, claimed, optimiser_of, rate_at
 from csg405.errors import UserError
 from csg405.progress import Progress
-from csg405.table import write_text
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +108,9 @@ def train(
     latents = latents_of(network.settings, device=accelerator.device, vae=vae)
     pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
     learner, optimiser = accelerator.prepare(
-        Learner(network, continued=settings.continued), _optimiser(network, settings)
+        Learner(network, continued=settings.continued), optimiser_of(network, settings)
     )
-    averaged = AveragedModel(network, multi_avg_fn=functools.partial(_average, decay=settings.ema))
+    averaged = averaged_of(network, settings)
     run = _Run(folder, settings, accelerator, learner, optimiser, averaged, latents, pools)
     accelerator.register_for_checkpointing(averaged, run)
     try:
@@ -184,7 +182,7 @@ class _Run:
 
     def _learn_once(self, batch: Batch) -> Tensor:
         settings = self.settings
-        torch.manual_seed(_seed(settings.seed, self.step, self.accelerator.process_index))
+        torch.manual_seed(mixed(settings.seed, self.step, self.accelerator.process_index))
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.step, settings)
         self.learner.train()
@@ -198,8 +196,7 @@ class _Run:
 
     def _tell(self, values: dict[str, float]) -> None:
         for name, value in values.items():
-            if not math.isfinite(value):
-                raise UserError(f"the {name} is {value} after {self.step} batches; train with a smaller rate")
+            check_finite(name, value, step=self.step)
         if self.accelerator.is_main_process:
             self.history.tell({"step": self.step, **values})
 
@@ -223,7 +220,7 @@ def loss_on(network: PoseDiffusionNetwork, latents: Latents, batches: list[Batch
     device = next(network.parameters()).device
     with torch.random.fork_rng():
         for number, batch in enumerate(batches):
-            torch.manual_seed(_seed(seed, number, -1))
+            torch.manual_seed(mixed(seed, number, -1))
             losses.append(float(learner(latents, batch.to(device))))
     return sum(losses) / len(losses)
 
@@ -240,44 +237,12 @@ def _held_out(reader: ReleaseReader, network: PoseDiffusionNetwork, settings: Fi
         pools.close()
 
 
-def rate_at(step: int, settings: FilmTrainSettings) -> float:
-    """The learning rate of a batch: it rises in a line, then falls as a cosine."""
-    if step < settings.warm_up:
-        return settings.rate * (step + 1) / settings.warm_up
-    along = (step - settings.warm_up) / max(settings.steps - settings.warm_up, 1)
-    return settings.rate * 0.5 * (1 + math.cos(math.pi * along))
-
-
-def _optimiser(network: nn.Module, settings: FilmTrainSettings) -> torch.optim.Optimizer:
-    """AdamW; norms and biases do not decay."""
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.99), fused=True)
-
-
-@torch.no_grad()
-def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor, *, decay: float) -> None:
-    """Towards the current weights; quicker at the beginning, so the first ones are forgotten."""
-    kept = min(decay, (1 + int(count)) / (10 + int(count)))
-    torch._foreach_lerp_(averaged, current, 1 - kept)
-
-
-def _seed(*numbers: int) -> int:
-    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:8], "big") >> 1
-
-
 def _claim(folder: Path, network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> None:
     """Say in a folder what is trained there.
 
     Raises:
         UserError: something else is.
     """
-    path = folder / "training.json"
     lasting = settings.model_dump(exclude={"say_every", "save_every", "validate_every", "checkpointing"})
-    told = {"settings": json.loads(network.settings.model_dump_json()), "training": lasting}
-    if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != told:
-            raise UserError(f"{folder} holds a training with other settings; take another folder, or the same settings")
-        return
-    write_text(path, json.dumps(told, indent=1) + "\n")
+    if claimed(folder, {"settings": json.loads(network.settings.model_dump_json()), "training": lasting}):
+        raise UserError(f"{folder} holds a training with other settings; take another folder, or the same settings")
