@@ -7,6 +7,7 @@ are trained on it with budgets that take two cores under 40 minutes each. What i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 
 from bench.common import Figure
 from csg405 import engine
+from csg405 import keypoints as kp
 from csg405.benchmark import models
 from csg405.benchmark.audio import cache, features
 from csg405.benchmark.audio.settings import AudioSettings
@@ -31,13 +33,14 @@ from csg405.benchmark.kit.settings import KitSettings
 from csg405.benchmark.kit.train import train as train_kit
 from csg405.benchmark.metric import Key
 from csg405.benchmark.metrics import kgd
+from csg405.benchmark.metrics._motion import changes
 from csg405.benchmark.models import entry
 from csg405.benchmark.models.base import GestureModel, Request
 from csg405.benchmark.models.long import stream
 from csg405.benchmark.release import Entry, ReleaseReader
 from csg405.benchmark.scoring.compare import Compared, compare
 from csg405.benchmark.scoring.place import Place
-from csg405.benchmark.scoring.score import score
+from csg405.benchmark.scoring.score import control_book, control_values, score
 from csg405.benchmark.training.loop import train
 from csg405.benchmark.training.settings import TrainSettings
 from csg405.benchmark.training.validation import Validation
@@ -58,7 +61,7 @@ COMMON: dict[str, Any] = {"warm_up": 200, "ema": 0.999, "say_every": 100, "save_
 LONG_S = 60
 EDGE_S = 10
 _REACH = 3
-"""Frames after a frame that its jerk is taken from."""
+"""Frames after a frame that its jerk is taken from: the order of the derivative."""
 SHOWN = ("kgd", "kgd_hands", "sga_auc", "ba_kappa", "kin", "lip_r")
 
 
@@ -69,10 +72,10 @@ def figures(root: Path) -> list[Figure]:
     place = Place(folders=folders, split="test", kit=_kit(root, folders))
     with _engine() as workers:
         scored = {name: _scored(root, name, place, workers) for name in TRAINED}
-        swapped = _swapped(root, place, workers)
+        _swapped(root, place, workers)
         table = {name: _values(result) for name, result in scored.items()}
     controls = _controls(place)
-    lines = _table({**controls, **table}) + _differences(place, swapped)
+    lines = _table({**controls, **table}) + _differences(place)
     (root / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     flow, mdm, mean, random = table["flow-dit"], table["mdm-ddpm"], controls["mean_pose"], controls["random_clip"]
@@ -141,7 +144,7 @@ def _scored(root: Path, name: str, place: Place, workers: engine.Engine) -> dict
     return score(folder, place, workers).results
 
 
-def _swapped(root: Path, place: Place, workers: engine.Engine) -> dict[str, Any]:
+def _swapped(root: Path, place: Place, workers: engine.Engine) -> None:
     """The model's motions for other talkers' speech, scored beside the clips' own."""
     held, entries = _features(place), place.entries
     others = {one.clip_id: _other(one, number, entries) for number, one in enumerate(entries)}
@@ -155,7 +158,7 @@ def _swapped(root: Path, place: Place, workers: engine.Engine) -> dict[str, Any]
         _model(root, "flow-dit", place), folder, place.folders, workers, split="test", seeds=SEEDS,
         name="flow-dit-swapped", listening=of_other,
     )  # fmt: skip
-    return score(folder, place, workers).results
+    score(folder, place, workers)
 
 
 def _other(own: Entry, number: int, entries: list[Entry]) -> Entry:
@@ -170,8 +173,6 @@ def _values(result: dict[str, Any]) -> dict[str, float]:
 
 def _controls(place: Place) -> dict[str, dict[str, float]]:
     with _engine() as workers:
-        from csg405.benchmark.scoring.score import control_book, control_values
-
         return control_values(control_book(place, workers, with_towers=True))  # type: ignore[return-value]
 
 
@@ -184,9 +185,8 @@ def _table(systems: dict[str, dict[str, float]]) -> list[str]:
     return [*head, *rows, ""]
 
 
-def _differences(place: Place, swapped: dict[str, Any]) -> list[str]:
+def _differences(place: Place) -> list[str]:
     """Who wins by what: flow-dit against controls, mdm-ddpm and itself under other speech."""
-    del swapped
     home = place.home / "submissions"
     told = json.loads((next(home.glob("flow-dit-1*")) / "results.json").read_text(encoding="utf-8"))
     lines = ["| flow-dit against | metric | difference | interval | p (Holm) |", "|---|---|---|---|---|"]
@@ -260,16 +260,13 @@ def _whole(model: GestureModel, clip: Clip, rows: FloatArray, *, seed: int) -> t
 
 
 def _jerk(motion: FloatArray) -> FloatArray:
-    """[n - 3] mean over the upper body's points of the third difference, shoulder widths/s^3."""
-    from csg405 import keypoints as kp
-
-    apart = np.diff(motion[:, kp.UPPER_BODY].astype(np.float64), 3, axis=0) * FPS**3
-    return np.asarray(np.linalg.norm(apart, axis=-1).mean(axis=1), np.float32)
+    """[n - 3] mean over the upper body's points of the jerk, shoulder widths/s^3."""
+    points = motion[:, kp.UPPER_BODY]
+    size, _ = changes(points, np.ones(points.shape[:2], np.bool_), order=_REACH)
+    return np.asarray(size.mean(axis=1), np.float32)
 
 
 def _as_seen(clip: Clip, motion: FloatArray, kit: Kit) -> Seen:
-    import dataclasses
-
     made = dataclasses.replace(
         clip, clip_id=f"{clip.clip_id}.made", keypoints_px=motion, score=np.ones(motion.shape[:2], np.float32),
         sound=Sound(np.zeros(len(motion) * SAMPLES_PER_FRAME, np.int16)),

@@ -19,6 +19,7 @@ from csg405.benchmark.baselines import Done
 from csg405.benchmark.cards import passed
 from csg405.benchmark.metric import Card
 from csg405.benchmark.pages import charts, results_clips, results_curves, results_tests, says
+from csg405.benchmark.pages.ranking import place as place_in_words
 from csg405.benchmark.pages.report import HERE, SEEN, control_title, templates
 from csg405.benchmark.pages.results_tests import Duel, listed, neighbour_titles, short, stands, tally
 from csg405.benchmark.pages.scores import REPORT, RESULTS, Metric, Score
@@ -28,6 +29,7 @@ from csg405.benchmark.scoring.results import CHANCE, best_chance, cards, score_i
 from csg405.benchmark.scoring.table import Row, Shown
 from csg405.benchmark.scoring.values import per_cent, shortfall
 from csg405.benchmark.statistics import Rank
+from csg405.media.clock import FPS
 from csg405.report import gallery, words
 from csg405.report.build import copy_static, replace_folder
 
@@ -161,14 +163,14 @@ def _page(place: Place, table: Shown, done: Sequence[Done]) -> dict[str, object]
     held = {title: stands(score.results, names) for title, score in scores.items()}
     return {
         "run": place.folders.name, "split": place.split, "clips": len(place.entries),
-        "talkers": len(set(place.cluster_of.values())), "seconds": sum(e.n_frames for e in place.entries) / 25,
+        "talkers": len(set(place.cluster_of.values())), "seconds": sum(e.n_frames for e in place.entries) / FPS,
         "training": _training_split(place), "kit": place.kit.digest, "score_id": score_id(place.digests),
         "digests": place.digests, "scores": scores, "ranking": ranking, "headlines": _headlines(ranking, scores),
         "systems": systems(table, ranking, scores, duels), "duels": duels, "stands": held,
         "tallies": {title: tally(rows) for title, rows in held.items()}, "neighbours": neighbour_titles(),
         "clouds": _clouds(ranking, table, scores), "learning": results_curves.learning(done),
         "validations": results_curves.validations(done), "skeleton": gallery.skeleton(), "threshold": SEEN,
-        "listed": listed, "short": short, "place": place_of,
+        "listed": listed, "short": short, "place": place_in_words,
     }  # fmt: skip
 
 
@@ -176,7 +178,7 @@ def _training_split(place: Place) -> dict[str, object]:
     entries = place.reader.clips("train")
     return {
         "clips": len(entries), "talkers": len({entry.speaker for entry in entries}),
-        "seconds": sum(entry.n_frames for entry in entries) / 25,
+        "seconds": sum(entry.n_frames for entry in entries) / FPS,
     }  # fmt: skip
 
 
@@ -275,8 +277,3 @@ def _clouds(
         if drawn is not None:
             found.append((card, drawn, [name for name, cost, _, _ in points if not cost]))
     return found
-
-
-def place_of(rank: Rank) -> str:
-    """A range of places, as on a leaderboard."""
-    return str(rank.best) if rank.best == rank.worst else f"{rank.best}\N{EN DASH}{rank.worst}"

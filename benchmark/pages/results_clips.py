@@ -14,6 +14,7 @@ from csg405.benchmark.pages.results_tests import NEIGHBOURS
 from csg405.benchmark.release import Entry
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.scoring.systems import ControlSystem, Submitted
+from csg405.media.clock import FPS
 from csg405.report import gallery, words
 from csg405.schema import FloatArray
 
@@ -83,7 +84,7 @@ def fill(folder: Path, place: Place, submissions: Mapping[str, Path], *, most: i
     for clip in place.reader.iterate(sorted(entries, key=lambda entry: (entry.shard, entry.clip_id))):
         medium = medium_of(folder, clip, films.get(clip.clip_id))
         found[clip.clip_id] = Sample(
-            clip_id=clip.clip_id, speaker=clip.speaker, length=" ".join(words.length(len(clip) / 25)),
+            clip_id=clip.clip_id, speaker=clip.speaker, length=" ".join(words.length(len(clip) / FPS)),
             size_px=clip.size_px, n_frames=len(clip), medium=medium, is_film=medium.endswith(".mp4"),
             panels=tuple(_panels(folder, clip, place, submissions)),
         )  # fmt: skip

@@ -102,8 +102,8 @@ class Puppet:
         has_face = usable(px, seen)
         self.skin = skin(image, px) if has_face else _SKIN
         size = image.shape[:2]
-        hands = self._hands_mask(size)
-        self.arms = [self._arm(image, matte, side, hands) for side in _SIDES]
+        hands, cloth = self._hands_mask(size), self._cloth(image)
+        self.arms = [self._arm(image, matte, side, hands, cloth) for side in _SIDES]
         upper = _covered([arm.upper for arm in self.arms], size, from_start=False)
         in_front = hands | _covered([arm.fore for arm in self.arms], size)
         self.trunk = Trunk(image, matte, self.rest, arms=in_front | upper, in_front=in_front)
@@ -115,9 +115,6 @@ class Puppet:
 
     # ---- once
 
-    def _bone(self, px: Floats, start: int, end: int) -> Bone:
-        return Bone(px[start], px[end])
-
     def _hands_mask(self, size: tuple[int, ...]) -> Bools:
         """Pixels of the reference's hands [height, width], a little more than they cover."""
         mask = np.zeros(size, np.bool_)
@@ -126,9 +123,8 @@ class Puppet:
                 mask |= _hand_mask(self.rest.px, side.hand, self.unit, size)
         return mask
 
-    def _arm(self, image: Image, matte: FloatArray, side: _Side, hands: Bools) -> _Arm:
+    def _arm(self, image: Image, matte: FloatArray, side: _Side, hands: Bools, cloth: FloatArray) -> _Arm:
         px, seen = self.rest.px, self.rest.seen
-        cloth = self._cloth(image)
         upper = fore = None
         hidden = hands
         if self.shown[[side.elbow, side.wrist]].all():
@@ -150,7 +146,7 @@ class Puppet:
         colour: FloatArray,
     ) -> Limb:  # fmt: skip
         expected = tapered(half[0] * self.unit, half[1] * self.unit)
-        bone = self._bone(self.rest.px, start, end)
+        bone = Bone(self.rest.px[start], self.rest.px[end])
         if not self.rest.seen[[start, end]].all() or bone.length < _LEAST_BONE * self.unit:
             return Limb.of_colour(colour, bone, expected)
         widths = find_widths(image, matte, bone, expected, hidden=hidden)
@@ -195,7 +191,7 @@ class Puppet:
         self, canvas: Image, placed: Placed, limb: Limb | None, start: int, end: int, *, fade_start: bool = False
     ) -> None:
         if limb is not None and placed.known[[start, end]].all():
-            limb.lay(canvas, self._bone(placed.px, start, end), scale=placed.scale, fade_start=fade_start)
+            limb.lay(canvas, Bone(placed.px[start], placed.px[end]), scale=placed.scale, fade_start=fade_start)
 
     def _order(self, placed: Placed) -> tuple[int, int]:
         """The arms from the back to the front: the larger hand is nearer."""

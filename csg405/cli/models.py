@@ -20,6 +20,7 @@ from csg405.cli._shared import (
 )
 from csg405.cli.benchmark import KitFolder, SplitName, bench_of, kit_folder, need_libraries, scoring, settings_of
 from csg405.errors import UserError
+from csg405.media.clock import FPS, SAMPLES_PER_FRAME
 from csg405.progress import Progress
 from csg405.run import Run
 
@@ -125,13 +126,13 @@ def generate(
     )
     person = module.person_in(module.read_picture(image, most_px=most_px), networks.pose)
     performer = benchmark_module("models.speech").Performer.open(model, weights=weights, device=device)
-    frames = len(wave) // 640
+    frames = len(wave) // SAMPLES_PER_FRAME
     with Progress("generate", total=frames, unit="frames") as progress:
         module.film(
             person, wave, out, performer=performer, renderer=drawn, seed=seed,
             sampling=performer.model.sampling(steps=steps, guidance=guidance), advance=progress.advance,
         )  # fmt: skip
-    say(f"film: {out}, {frames / 25:.1f} s, made in {time.monotonic() - started:.1f} s")
+    say(f"film: {out}, {frames / FPS:.1f} s, made in {time.monotonic() - started:.1f} s")
 
 
 def models_folder(opened: Run) -> Path:
