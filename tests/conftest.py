@@ -13,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
+from csg405.benchmark.scoring.measure import one_thread as held_to_one_thread
 from tests import chromium, films
 
 # How long an example takes says something about the machine, and nothing about the code.
@@ -35,3 +36,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Any]:
     """Chromium; see `tests.chromium`."""
     yield from chromium.launched()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch and BLAS on one thread: sums are taken in one order, here and in every process that is held to it, too."""
+    with held_to_one_thread():
+        yield

@@ -37,6 +37,8 @@ from csg405.weights import digest
 from tests import bench_film_release, bench_release
 from tests import bench_motion as motion
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "size_px": 32, "frames": 4, "overlap": 1, "widths": (8, 16), "plain": 1, "head": 8, "factor": 4, "channels": 48,
     "steps": 2,
@@ -47,14 +49,6 @@ LEARNS = FilmTrainSettings(
 )  # fmt: skip
 TALKER_PX = 64
 BLACK = np.zeros((32, 32, CHANNELS), np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def woken(**settings: object) -> PoseDiffusionNetwork:

@@ -18,6 +18,7 @@ from csg405.benchmark import models
 from csg405.benchmark.audio.features import extractor
 from csg405.benchmark.models.base import GestureModel
 from csg405.benchmark.release import FeatureFolder, ReleaseReader
+from csg405.benchmark.scoring.measure import one_thread
 from csg405.benchmark.training.checkpoints import Checkpoints, History
 from csg405.benchmark.training.examples import example, fit, windows_of
 from csg405.benchmark.training.learning import rate_at
@@ -35,6 +36,8 @@ TINY = TrainSettings(
     steps=12, batch=4, stride=20, rate=3e-3, warm_up=2, ema=0.5, say_every=1, save_every=4, validate_every=6,
     validation_clips=2, samples=1,
 )  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +112,8 @@ def test_a_training_that_was_killed_goes_on_with_the_same_losses(
 
 
 def _train(name: str, reader: ReleaseReader, features: FeatureFolder, folder: Path, settings: TrainSettings) -> None:
-    torch.set_num_threads(1)
-    train(untaught(name), reader, features, folder, settings, device="cpu")
+    with one_thread():
+        train(untaught(name), reader, features, folder, settings, device="cpu")
 
 
 @pytest.mark.parametrize("name", models.NAMES)

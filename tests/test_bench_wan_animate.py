@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,10 @@ from csg405.errors import UserError
 from tests import bench_motion as motion
 
 WIDTH, HEIGHT = 48, 32
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEGMENT = 5
 FRAMES = 9
 TOGETHER = {"device": "cpu", "dtype": "float32", "steps": 2, "segment": SEGMENT}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def parts() -> dict[str, object]:

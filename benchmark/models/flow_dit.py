@@ -165,7 +165,7 @@ class FlowDiT(GestureModel):
         return torch.lerp(unheard, heard, scale)
 
     def _given(self, example: Example) -> Tensor:
-        """Known frames [b, n, d + 1]: none, the first one, or as many as a window goes on from."""
+        """Known frames [b, n, d + 1]: the first one, or as many as a window goes on from."""
         b, n, _ = example.numbers.shape
         device = example.numbers.device
         begins = torch.rand(b, device=device)

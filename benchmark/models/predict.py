@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from csg405.benchmark.clip import Clip
 from csg405.benchmark.data import Features
 from csg405.benchmark.models.base import GestureModel, Request, Sampling
 from csg405.benchmark.models.long import sample
-from csg405.benchmark.release import Entry, ReleaseReader
+from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.submission.layout import PREDICTIONS
 from csg405.progress import Progress
 from csg405.schema import FloatArray
 from csg405.table import replace_atomically
@@ -69,17 +70,11 @@ def seed_of(clip_id: str, seed: int) -> int:
 
 
 def motions(
-    model: GestureModel,
-    clips: Iterable[Clip],
-    features: Features,
-    *,
-    seeds: Sequence[int] = (0,),
-    sampling: Sampling | None = None,
-    batch: int = BATCH,
+    model: GestureModel, wanted: Iterable[tuple[Clip, int]], features: Features, *, sampling: Sampling | None = None
 ) -> Iterator[Motion]:
-    """Motions for clips, in their order, some at a time."""
-    wanted = ((clip, seed) for clip in clips for seed in seeds)
-    while held := list(itertools.islice(wanted, batch)):
+    """Motions for clips and seeds, in their order, some at a time."""
+    waiting = iter(wanted)
+    while held := list(itertools.islice(waiting, BATCH)):
         asked = [request(model, clip, features(clip.clip_id), seed=seed) for clip, seed in held]
         for (clip, seed), made in zip(held, sample(model, asked, sampling=sampling), strict=True):
             yield Motion(clip, seed, made)
@@ -109,21 +104,21 @@ def write_predictions(
     Returns:
         The number of files that were written.
     """
-    written = 0
     entries = reader.clips(split)
+    missing = {
+        entry.clip_id: [seed for seed in range(seeds) if not _path(folder, entry.clip_id, seed).is_file()]
+        for entry in entries
+    }
+    count = sum(map(len, missing.values()))
+    clips = reader.iterate(entry for entry in entries if missing[entry.clip_id])
+    wanted = ((clip, seed) for clip in clips for seed in missing[clip.clip_id])
     with Progress("sample", total=len(entries) * seeds, unit="motions") as progress:
-        for entry in entries:
-            missing = [seed for seed in range(seeds) if not _path(folder, entry, seed).is_file()]
-            progress.advance(seeds - len(missing))
-        todo = [entry for entry in entries if any(not _path(folder, entry, seed).is_file() for seed in range(seeds))]
-        for motion in motions(model, reader.iterate(todo), features, seeds=range(seeds), sampling=sampling):
-            path = _path(folder, reader.entry(motion.clip.clip_id), motion.seed)
-            if path.is_file():
-                continue
+        progress.advance(len(entries) * seeds - count)
+        for motion in motions(model, wanted, features, sampling=sampling):
+            path = _path(folder, motion.clip.clip_id, motion.seed)
             replace_atomically(path, functools.partial(_save, keypoints_px=motion.keypoints_px))
-            written += 1
             progress.advance()
-    return written
+    return count
 
 
 def _save(path: Path, *, keypoints_px: FloatArray) -> None:
@@ -131,5 +126,5 @@ def _save(path: Path, *, keypoints_px: FloatArray) -> None:
         np.savez(file, keypoints=keypoints_px)
 
 
-def _path(folder: Path, entry: Entry, seed: int) -> Path:
-    return folder / "predictions" / entry.clip_id / f"seed{seed}.npz"
+def _path(folder: Path, clip_id: str, seed: int) -> Path:
+    return folder / PREDICTIONS / clip_id / f"seed{seed}.npz"

@@ -2,7 +2,8 @@
 
 Every batch begins with a seed that follows from the training's seed and the batch's number, and a checkpoint holds
 weights, their average, the optimiser's state and the place in the data. So a training that was killed at any moment
-goes on from its last checkpoint with the very losses that it would have had, on the CPU to the last bit.
+goes on from its last checkpoint with the very losses that it would have had: on the CPU to the last bit, as long as the
+machine and torch's number of threads are the same.
 
 What is kept at the end are the averaged weights (exponential moving average), with normaliser and settings in one
 folder: `csg405.benchmark.models.load` opens it.

@@ -48,9 +48,8 @@ class Validation:
         if not self.chosen:
             return {}
         started = time.monotonic()
-        made = [
-            Seen(motion.clip, motion.keypoints_px, self.kit) for motion in motions(model, self.chosen, self.features)
-        ]
+        wanted = ((clip, 0) for clip in self.chosen)
+        made = [Seen(motion.clip, motion.keypoints_px, self.kit) for motion in motions(model, wanted, self.features)]
         taken = time.monotonic() - started
         found = {name: value for name, value in judged(self.kit, self.chosen, made).items() if value is not None}
         self._draw(made[: self.samples], step)
