@@ -6,6 +6,7 @@ from pydantic import Field
 
 from csg405.benchmark.audio.settings import AudioSettings
 from csg405.benchmark.kit.settings import KitSettings
+from csg405.benchmark.renderers.pose_diffusion.settings import FilmTrainSettings
 from csg405.benchmark.training.settings import ModelChoice, TrainSettings
 from csg405.benchmark.video_networks import VideoSettings
 from csg405.config import Settings
@@ -33,6 +34,7 @@ class Config(Settings):
     audio: AudioSettings = AudioSettings()
     model: ModelChoice = ModelChoice()
     train: TrainSettings = TrainSettings()
+    film_train: FilmTrainSettings = FilmTrainSettings()
     baselines: list[BaselineChoice] = Field([], description="models of the results page, beside the controls")
     baseline_seeds: int = Field(3, ge=1, le=100, description="samples of each clip that a baseline is scored by")
     video: VideoSettings = VideoSettings()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from csg405.errors import UserError
+from csg405.table import replace_atomically, write_text
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -39,6 +41,21 @@ def folder_of(source: str | Path, *, revision: str | None, wanted: str, advice: 
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(f"{source}: no folder, and no {wanted} of that name on the Hub ({error}){advice}") from error
+
+
+def write(network: nn.Module, folder: Path, told: Mapping[str, Any]) -> None:
+    """Write a network's weights, and what is told of it, to a folder.
+
+    Args:
+        network: whose weights are written.
+        folder: that is there.
+        told: values of JSON by name: what the network is, and its settings.
+    """
+    from safetensors.torch import save_file
+
+    held = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    replace_atomically(folder / WEIGHTS, lambda path: save_file(held, path))
+    write_text(folder / CONFIG, json.dumps(told, indent=1) + "\n")
 
 
 def fill(network: nn.Module, path: Path, *, name: str) -> None:

@@ -12,22 +12,24 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 from csg405 import keypoints as kp
 from csg405 import media, table
 from csg405.benchmark.clip import Clip, Sound
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.renderers import renderer
-from csg405.benchmark.renderers.pose_diffusion import PoseDiffusion, folder
+from csg405.benchmark.renderers.pose_diffusion import folder
 from csg405.benchmark.renderers.pose_diffusion.latents import Patches, latents_of
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork, Seen, parts_of
 from csg405.benchmark.renderers.pose_diffusion.painting import CHANNELS, Paint, guides
 from csg405.benchmark.renderers.pose_diffusion.pools import Pools
-from csg405.benchmark.renderers.pose_diffusion.renderer import Square
+from csg405.benchmark.renderers.pose_diffusion.renderer import PoseDiffusion, Square
 from csg405.benchmark.renderers.pose_diffusion.sampling import Sampler
 from csg405.benchmark.renderers.pose_diffusion.settings import FilmTrainSettings
 from csg405.benchmark.renderers.pose_diffusion.train import Learner, train
 from csg405.benchmark.scoring.film_systems import ReleasedFilms
+from csg405.cli import app
 from csg405.errors import UserError
 from csg405.keypoints.drawing import draw
 from csg405.media.decode import resize
@@ -450,6 +452,29 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(UserError, match="other settings"):
         trained(held, tmp_path / "stopped", LEARNS.model_copy(update={"rate": 1e-2}))
+
+
+def test_the_command_trains_one(tmp_path: Path, held: ReleaseReader, monkeypatch: pytest.MonkeyPatch):
+    folders = held.folders
+    monkeypatch.chdir(folders.root)
+    few = LEARNS.model_copy(update={"steps": 2, "validation_clips": 0})
+    told = [f"benchmark.film_train.{name}={value}" for name, value in few.model_dump().items()]
+    words = [word for text in ["device=cpu", *told] for word in ("--set", text)]
+    done = CliRunner().invoke(
+        app, ["benchmark", "train-renderer", "--run", bench_film_release.RUN, "--size", "tiny", "--out", str(tmp_path), *words]
+    )
+    assert done.exit_code == 0, done.output
+    assert f"--renderer-set model={tmp_path / 'model'}" in done.output.replace("\n", "")
+    found = renderer("pose-diffusion", model=tmp_path / "model")
+    assert isinstance(found, PoseDiffusion)
+    assert json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])["step"] == 2
+
+
+def test_what_is_saved_says_what_it_is(tmp_path: Path):
+    """`push_to_hub` saves, and uploads what was saved."""
+    woken().save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["renderer"] == "pose-diffusion"
+    assert torch.equal(folder.load(tmp_path).begin.weight, woken().begin.weight)
 
 
 @pytest.fixture

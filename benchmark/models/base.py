@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,12 +18,11 @@ from huggingface_hub import PyTorchModelHubMixin
 from pydantic import Field
 from torch import Tensor, nn
 
+from csg405.benchmark import pretrained
 from csg405.benchmark.models.codec import Codec, References
-from csg405.benchmark.pretrained import CONFIG, WEIGHTS
 from csg405.config import Settings
 from csg405.errors import UserError
 from csg405.schema import FloatArray
-from csg405.table import replace_atomically, write_text
 
 
 class ModelSettings(Settings):
@@ -150,12 +148,7 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Weights and settings: what `save_pretrained` and `push_to_hub` write, beside a card."""
-        from safetensors.torch import save_file
-
-        held = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        replace_atomically(save_directory / WEIGHTS, lambda path: save_file(held, path))
-        told = {"model": self.name, "settings": self.settings.model_dump()}
-        write_text(save_directory / CONFIG, json.dumps(told, indent=1) + "\n")
+        pretrained.write(self, save_directory, {"model": self.name, "settings": self.settings.model_dump()})
 
     @property
     def device(self) -> torch.device:

@@ -32,7 +32,7 @@ _PLACES = {
     "copy-reference": "copy_reference:CopyReference",
     "warp": "warp:Warp",
     "command": "command:Command",
-    "pose-diffusion": "pose_diffusion:PoseDiffusion",
+    "pose-diffusion": "pose_diffusion.renderer:PoseDiffusion",
     "wan-animate": "wan_animate:WanAnimate",
 }
 """Module below this package and class; imported when asked for, since some load torch."""

@@ -41,6 +41,7 @@ app.add_typer(world.synth, name="synth")
 _OF_THE_BENCHMARK: dict[str, Callable[..., None]] = {
     "features": features.features,
     "train": models.train,
+    "train-renderer": models.train_renderer,
     "sample": models.sample,
 }
 for name, command in _OF_THE_BENCHMARK.items():

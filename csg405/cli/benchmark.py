@@ -33,7 +33,7 @@ benchmark = typer.Typer(help="The benchmark on a release: metrics, their cards, 
 kit = typer.Typer(help="What is learnt before a score is taken: encoders, normaliser, controls.", no_args_is_help=True)
 benchmark.add_typer(kit, name="kit")
 
-_LIBRARIES = ("accelerate", "librosa", "safetensors", "threadpoolctl", "torch", "transformers")
+_LIBRARIES = ("accelerate", "diffusers", "librosa", "safetensors", "threadpoolctl", "torch", "transformers")
 
 SCORED = ("validation", "test")
 """Splits that scores are taken on."""

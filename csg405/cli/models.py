@@ -67,6 +67,32 @@ def train_model(opened: Run, choice: Any, folder: Path, *, kit: Path, engine: st
     return found
 
 
+def train_renderer(
+    run: RunName,
+    config: ConfigName = "folder",
+    size: Annotated[str, typer.Option("--size", help="tiny, for tests on pixels, or base, for one GPU.")] = "base",
+    vae: Annotated[
+        str | None, typer.Option("--vae", help="Folder or name on the Hub of the autoencoder; the size's if missing.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; work/<run>/benchmark/models/pose-diffusion-<size> if missing.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train the renderer pose-diffusion on a release's films; the same call goes on where one was stopped."""
+    opened = open_run(run, config, overrides, None, "local")
+    need_libraries()
+    folder = out or models_folder(opened) / f"pose-diffusion-{size}"
+    trainer, networks = (benchmark_module(f"renderers.pose_diffusion.{name}") for name in ("train", "folder"))
+    settings = settings_of(opened)
+    with opened.locked("benchmark train-renderer"):
+        place = trainer.train(
+            networks.create(size), benchmark_module("release").ReleaseReader(opened.folders), folder,
+            settings.film_train, device="cpu" if opened.common.device == "cpu" else None, vae=vae,
+        )  # fmt: skip
+    say(f"renderer: {place}; use it with `--renderer pose-diffusion --renderer-set model={place}`")
+
+
 def sample(
     source: ModelSource,
     out: Annotated[Path, typer.Argument(help="Folder of the submission that is written.")],

@@ -2,7 +2,3 @@
 
 See `network` for what it is, `train` for how it learns, `sampling` for how it makes films of any length.
 """
-
-from csg405.benchmark.renderers.pose_diffusion.renderer import PoseDiffusion
-
-__all__ = ["PoseDiffusion"]

@@ -11,7 +11,7 @@ from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwo
 from csg405.benchmark.renderers.pose_diffusion.settings import SIZES, NetworkSettings
 from csg405.errors import UserError
 
-NAME = "pose-diffusion"
+NAME = PoseDiffusionNetwork.name
 
 
 def create(size: str = "tiny", **settings: Any) -> PoseDiffusionNetwork:
@@ -31,7 +31,7 @@ def create(size: str = "tiny", **settings: Any) -> PoseDiffusionNetwork:
 
 def save(network: PoseDiffusionNetwork, folder: Path) -> None:
     """Write a network to a folder: weights, settings, and a card."""
-    network.save_pretrained(folder, config={"renderer": NAME, "settings": network.settings.model_dump()})
+    network.save_pretrained(folder)
 
 
 def load(source: str | Path, *, revision: str | None = None) -> PoseDiffusionNetwork:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -31,6 +32,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from csg405.benchmark import pretrained
 from csg405.benchmark.renderers.pose_diffusion.painting import CHANNELS
 from csg405.benchmark.renderers.pose_diffusion.settings import NetworkSettings
 
@@ -60,6 +62,8 @@ class PoseDiffusionNetwork(
     nn.Module, PyTorchModelHubMixin, library_name="csg405", tags=["co-speech-gesture", "pose-to-video"]
 ):
     """See the head of this file; `csg405.benchmark.renderers.pose_diffusion.folder` opens one."""
+
+    name: ClassVar[str] = "pose-diffusion"
 
     def __init__(self, settings: NetworkSettings) -> None:
         """It has learnt nothing."""
@@ -97,6 +101,10 @@ class PoseDiffusionNetwork(
         """
         levels = self.looker(reference, self.guider(reference_guide))
         return Seen(reference, levels, self.guider(guides.flatten(0, 1)))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Weights and settings: what `save_pretrained` and `push_to_hub` write, beside a card."""
+        pretrained.write(self, save_directory, {"renderer": self.name, "settings": self.settings.model_dump()})
 
     def forward(self, noisy: Tensor, levels: Tensor, seen: Seen) -> Tensor:
         """The frames that are behind the noise.
