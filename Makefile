@@ -51,7 +51,7 @@ OPTIONS = --run '$(RUN)' --config '$(CONFIG)' --engine '$(ENGINE)' $(if $(WORKER
 # By way of the environment: so a value may hold spaces and quotes, as SET="crawl.folder='my films'".
 export CSG405_SET := $(SET)
 
-.PHONY: help setup demo $(STAGES) all benchmark bench bench-score bench-models test test-long lint doctor clean
+.PHONY: help setup demo $(STAGES) all benchmark bench bench-score bench-films bench-models test test-long lint doctor clean
 
 help: ## list the targets and the variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -96,10 +96,13 @@ benchmark: $(READY_BENCH) ## a kit, the configured models trained and scored bes
 	$(BIN)/csg405 benchmark run --run '$(RUN)' --config '$(BENCH_CONFIG)' --engine '$(ENGINE)' \
 		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter-out cpu,$(DEVICE)),--set 'device=$(DEVICE)')
 
-bench: bench-score bench-models ## all benches, in one table
+bench: bench-score bench-films bench-models ## all benches, in one table
 
 bench-score: $(READY_BENCH) ## how long a score takes, its memory, and what the alignment metrics tell apart
 	$(BIN)/python -m bench.score
+
+bench-films: $(READY_BENCH) ## whether the renderer warp follows a skeleton and keeps a person, and how fast it is
+	$(BIN)/python -m bench.films
 
 bench-models: $(READY_BENCH) ## what models cost and how good they are; trains both, which takes two hours
 	$(BIN)/python -m bench.models

@@ -460,9 +460,8 @@ def test_the_command_trains_one(tmp_path: Path, held: ReleaseReader, monkeypatch
     few = LEARNS.model_copy(update={"steps": 2, "validation_clips": 0})
     told = [f"benchmark.film_train.{name}={value}" for name, value in few.model_dump().items()]
     words = [word for text in ["device=cpu", *told] for word in ("--set", text)]
-    done = CliRunner().invoke(
-        app, ["benchmark", "train-renderer", "--run", bench_film_release.RUN, "--size", "tiny", "--out", str(tmp_path), *words]
-    )
+    command = ["benchmark", "train-renderer", "--run", bench_film_release.RUN, "--size", "tiny", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, *words])
     assert done.exit_code == 0, done.output
     assert f"--renderer-set model={tmp_path / 'model'}" in done.output.replace("\n", "")
     found = renderer("pose-diffusion", model=tmp_path / "model")

@@ -20,7 +20,7 @@ from csg405.benchmark.models.base import GestureModel
 from csg405.benchmark.release import FeatureFolder, ReleaseReader
 from csg405.benchmark.scoring.measure import one_thread
 from csg405.benchmark.training.checkpoints import Checkpoints, History
-from csg405.benchmark.training.examples import example, fit, windows_of
+from csg405.benchmark.training.examples import example, fit, in_other_voices, windows_of
 from csg405.benchmark.training.learning import rate_at
 from csg405.benchmark.training.loop import train
 from csg405.benchmark.training.settings import TrainSettings
@@ -122,6 +122,21 @@ def test_the_loss_falls(name: str, reader: ReleaseReader, features: FeatureFolde
     train(untaught(name), reader, features, tmp_path, settings, device="cpu")
     found = [loss for _, loss in losses(tmp_path)]
     assert np.mean(found[-20:]) < 0.8 * np.mean(found[:20])
+
+
+def test_a_window_in_another_voice_has_its_mean_and_keeps_its_own_course() -> None:
+    torch.manual_seed(2)
+    features, within = torch.randn(5, 12, 3) + torch.arange(5)[:, None, None], torch.ones(5, 12, dtype=torch.bool)
+    within[2, 7:] = False
+    features[2, 7:] = 0
+    found = in_other_voices(features, within, part=1.0)
+    assert torch.allclose(found[1].mean(dim=0), features[0].mean(dim=0), atol=1e-5)
+    assert torch.allclose(found[3].mean(dim=0), features[2, :7].mean(dim=0), atol=1e-5)
+    assert torch.allclose(found[1].diff(dim=0), features[1].diff(dim=0), atol=1e-5)
+    assert not found[2, 7:].any(), "what is beyond a clip stays empty"
+    assert torch.equal(in_other_voices(features, within, part=0.0), features)
+    changed = [(in_other_voices(features, within, part=0.5) != features).flatten(1).any(dim=1) for _ in range(200)]
+    assert 0.4 < torch.stack(changed).float().mean() < 0.6
 
 
 def test_validation_never_sees_another_split(reader: ReleaseReader, features: FeatureFolder, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from tests.sources import ROOT
 
 TARGETS = ["help", "setup", "demo", "crawl", "annotate", "filter", "postprocess", "report", "all", "benchmark",
-           "bench", "bench-score", "bench-models", "test", "test-long", "lint", "doctor", "clean"]  # fmt: skip
+           "bench", "bench-score", "bench-films", "bench-models", "test", "test-long", "lint", "doctor",
+           "clean"]  # fmt: skip
 
 
 @pytest.fixture

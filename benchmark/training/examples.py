@@ -45,8 +45,14 @@ def windows_of(
     )  # fmt: skip
 
 
-def example(model: GestureModel, batch: Batch) -> Example:
-    """What a model learns from a batch; the reference is a frame of the window, drawn from torch's own generator."""
+def example(model: GestureModel, batch: Batch, *, voices: float = 0.0) -> Example:
+    """What a model learns from a batch; the reference is a frame of the window, drawn from torch's own generator.
+
+    Args:
+        model: whose codec tells keypoints as numbers.
+        batch: windows.
+        voices: part of them that is learnt in the voice of another one; see `in_other_voices`.
+    """
     references = references_in(batch)
     numbers = model.codec.encode(batch.keypoints_px, references)
     mask = model.codec.mask(batch.mask)
@@ -54,9 +60,27 @@ def example(model: GestureModel, batch: Batch) -> Example:
         numbers=torch.where(mask, numbers, 0),
         mask=mask,
         within=batch.within,
-        features=_features(batch),
+        features=in_other_voices(_features(batch), batch.within, part=voices),
         references=references,
     )
+
+
+def in_other_voices(features: Tensor, within: Tensor, *, part: float) -> Tensor:
+    """Some windows' features with the mean of the window before them in the batch.
+
+    The mean is what a voice and a recording sound like; what is said, and how, is what goes on about it. With few
+    talkers a model would know everybody by the voice, and give somebody new the gestures of whoever sounds alike.
+
+    Args:
+        features: [b, n, f]
+        within: bool [b, n] frames that count.
+        part: of the windows.
+    """
+    counted = within[..., None].to(features.dtype)
+    mean = (features * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+    chosen = torch.rand(len(features), device=features.device) < part
+    apart = torch.where(chosen[:, None], mean.roll(1, dims=0) - mean, 0)
+    return features + apart[:, None] * counted
 
 
 def references_in(batch: Batch) -> References:

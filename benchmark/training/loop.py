@@ -184,12 +184,13 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         self.learner.train()
-        losses: dict[str, Tensor] = self.step_of(example(self.accelerator.unwrap_model(self.learner).model, batch))
+        model = self.accelerator.unwrap_model(self.learner).model
+        losses: dict[str, Tensor] = self.step_of(example(model, batch, voices=settings.voices))
         self.accelerator.backward(losses["loss"])
         norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), settings.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.averaged.update_parameters(self.accelerator.unwrap_model(self.learner).model)
+        self.averaged.update_parameters(model)
         if step % settings.say_every == 0:
             check_finite("loss", float(losses["loss"].detach()), step=step)
         return {name: value.detach() for name, value in losses.items()} | {"norm": torch.as_tensor(norm).detach()}

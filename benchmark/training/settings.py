@@ -30,6 +30,7 @@ class TrainSettings(LearningSettings):
     """How a model of gesture is trained; the defaults are for one GPU and a release of hours."""
 
     stride: int = Field(25, ge=1, description="frames from one window of a clip to the next")
+    voices: float = Field(0.8, ge=0, le=1, description="part of the windows that are learnt in another one's voice")
     compile: bool = Field(False, description="whether torch compiles the network, which pays on a GPU")
     workers: int = Field(0, ge=0, description="processes that read windows; 0 reads in the trainer")
     validation_clips: int = Field(24, ge=0, description="clips of validation that motions are made for")
