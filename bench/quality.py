@@ -208,8 +208,8 @@ def _compared(other: str, row: Compared) -> str:
 
 
 def _line(other: str, name: str, difference: float, interval: Any, p: float | None) -> str:
-    low, high = interval
-    return f"| {other} | {name} | {difference:+.3f} | {low:+.3f} to {high:+.3f} | {p:.3g} |"
+    within = "" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+    return f"| {other} | {name} | {difference:+.3f} | {within} | {'' if p is None else f'{p:.3g}'} |"
 
 
 # ---- a minute

@@ -288,6 +288,7 @@ CASES = {
                         ("python/object/apply:os.system",)),
     "YAML tag": Case("yaml_tag", yaml_with("a: !mine b"), ("!mine",)),
     "YAML depth": Case("yaml_depth", yaml_with("a: " + "[" * 30_000), ("7 levels", "6 levels")),
+    "YAML merge": Case("schema", yaml_with("<<: {contact: a@b.org}"), ("<<: no such key",)),
     "key twice": Case("yaml_duplicate", yaml_with("track: A"), ("track again in line",)),
     "YAML that is none": Case("yaml_malformed", text(schema.FILE, "track: [A"), ("line 1",)),
     "two documents": Case("yaml_malformed", yaml_with("---\na: b"), ("another document",)),

@@ -151,7 +151,7 @@ class FlowDiT(GestureModel):
                 moving, time.expand(len(moving)).to(moving), sound, given, told, within, scale=sampling.guidance
             )
             found[:, :known] = window.known
-            moving = torch.lerp(moving, found, float((following - time) / (1 - time)))
+            moving = moving + (found - moving) * ((following - time) / (1 - time))
         return moving
 
     def _earlier(self, even: Tensor) -> Tensor:

@@ -66,12 +66,17 @@ class Attention(nn.Module):
         """Tokens [b, t, width]; `allowed` [b, 1, 1, t] says which may be looked at."""
         b, t, width = tokens.shape
         query, key, value = self.inward(tokens).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = (rotated(norm(part), turns) for norm, part in zip(self.norms, (query, key), strict=True))
-        seen = functional.scaled_dot_product_attention(
-            query.to(value.dtype), key.to(value.dtype), value, attn_mask=allowed
+        query, key = (
+            rotated(_normalised(part, by=norm), turns) for part, norm in zip((query, key), self.norms, strict=True)
         )
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         found: Tensor = self.outward(seen.transpose(1, 2).reshape(b, t, width))
         return found
+
+
+def _normalised(vectors: Tensor, *, by: nn.RMSNorm) -> Tensor:
+    """In the vectors' own precision, which under autocast is not the weights'."""
+    return functional.rms_norm(vectors, by.normalized_shape, by.weight.to(vectors.dtype), by.eps)
 
 
 class Gated(nn.Module):

@@ -183,11 +183,11 @@ def _keys_beside(detail: Mapping[str, Any]) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without dates, which are texts here."""
+    """The safe loader without dates and merge keys, which are texts here."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("timestamp", "merge")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

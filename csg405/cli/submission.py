@@ -220,8 +220,8 @@ def _files(path: Path) -> int:
 
 
 def _show(path: Path, report: Any) -> None:
-    """The findings as a table, no more than a few of each rule."""
-    told = report.as_json()
+    """The findings as a table, no more than a few of each rule; then what each rule says, and what to do."""
+    told, rules = report.as_json(), benchmark_module("submission.findings").RULES
     grid = Table("level", "rule", "where", "seen", "allowed", box=box.SIMPLE)
     counts: dict[str, int] = {}
     for finding in report.findings:
@@ -232,7 +232,7 @@ def _show(path: Path, report: Any) -> None:
     if report.findings:
         out.print(grid)
     for rule, count in counts.items():
-        if count > _SHOWN_OF_A_RULE:
-            say(f"  {rule}: {count - _SHOWN_OF_A_RULE} more; --json prints all")
+        more = f" ({count - _SHOWN_OF_A_RULE} more; --json prints all)" if count > _SHOWN_OF_A_RULE else ""
+        say(f"  {rule}: {rules[rule].says}; {rules[rule].do}{more}")
     verdict = "may be scored" if report.ok else "is refused"
     say(f"{path} {verdict}: {told['errors']} errors, {told['warnings']} warnings")
