@@ -25,7 +25,7 @@ from csg405.benchmark.models.codec import references_of
 from csg405.benchmark.models.long import sample
 from csg405.media.clock import FPS
 
-SIZE = {"width": 512, "layers": 8, "heads": 8}
+SIZE: dict[str, Any] = {"width": 512, "layers": 8, "heads": 8}
 SECONDS = 10
 RUNS = 3
 REFERENCE_STEPS = 4

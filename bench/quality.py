@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import math
 import subprocess
 import sys
 import time
@@ -40,7 +40,7 @@ from csg405.benchmark.models.long import stream
 from csg405.benchmark.release import Entry, ReleaseReader
 from csg405.benchmark.scoring.compare import Compared, compare
 from csg405.benchmark.scoring.place import Place
-from csg405.benchmark.scoring.score import control_book, control_values, score
+from csg405.benchmark.scoring.score import Scored, control_book, control_values, score
 from csg405.benchmark.training.loop import train
 from csg405.benchmark.training.settings import TrainSettings
 from csg405.benchmark.training.validation import Validation
@@ -52,6 +52,8 @@ from csg405.synth import film
 from csg405.synth.truth import write_truth
 
 SEEDS = 3
+STEPS = (5, 20)
+"""Of sampling, beside flow-dit's own 10."""
 KIT = KitSettings(encoders=1, steps=1000, tower_steps=1000)
 TRAINED: dict[str, dict[str, Any]] = {
     "flow-dit": {"settings": {}, "train": {"steps": 5500, "batch": 32, "rate": 1e-3}},
@@ -72,10 +74,11 @@ def figures(root: Path) -> list[Figure]:
     place = Place(folders=folders, split="test", kit=_kit(root, folders))
     with _engine() as workers:
         scored = {name: _scored(root, name, place, workers) for name in TRAINED}
-        _swapped(root, place, workers)
-        table = {name: _values(result) for name, result in scored.items()}
+        scored |= {f"flow-dit-{steps}-steps": _scored(root, "flow-dit", place, workers, steps=steps) for steps in STEPS}
+        swapped = _swapped(root, place, workers)
+    table = {name: _values(found) for name, found in scored.items()}
     controls = _controls(place)
-    lines = _table({**controls, **table}) + _differences(place)
+    lines = _table({**controls, **table}) + _differences(scored["flow-dit"], scored["mdm-ddpm"], swapped)
     (root / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     flow, mdm, mean, random = table["flow-dit"], table["mdm-ddpm"], controls["mean_pose"], controls["random_clip"]
@@ -84,6 +87,9 @@ def figures(root: Path) -> list[Figure]:
         *(_figure(f"{short}_{value}", held[value]) for short, held in (("flow", flow), ("mdm", mdm))
           for value in ("kgd", "kgd_hands", "sga_auc", "ba_kappa")),
         _figure("mean_pose_kgd", mean["kgd"]), _figure("random_clip_kgd", random["kgd"]),
+        *(Figure(name=f"flow_{metric}_over_{other}", runs=[low], unit="1", better="higher", bar=0,
+                 against="lower end of the 95 % interval of the paired difference, clustered by talker")
+          for (other, metric), low in _leads(scored["flow-dit"], swapped).items()),
         *(Figure(name=f"flow_{value}_way_to_mean_pose", runs=[_way(flow, random, mean, value)], unit="part",
                  better="lower", bar=0.25, against="from a random real clip to the mean pose, 12 unseen talkers")
           for value in ("kgd", "kgd_hands")),
@@ -138,13 +144,16 @@ def _model(root: Path, name: str, place: Place) -> Path:
     return found
 
 
-def _scored(root: Path, name: str, place: Place, workers: engine.Engine) -> dict[str, Any]:
-    folder = root / "entries" / name
-    entry.write(_model(root, name, place), folder, place.folders, workers, split="test", seeds=SEEDS, name=name)
-    return score(folder, place, workers).results
+def _scored(root: Path, name: str, place: Place, workers: engine.Engine, *, steps: int | None = None) -> Scored:
+    title = name if steps is None else f"{name}-{steps}-steps"
+    folder = root / "entries" / title
+    entry.write(
+        _model(root, name, place), folder, place.folders, workers, split="test", seeds=SEEDS, name=title, steps=steps
+    )
+    return score(folder, place, workers)
 
 
-def _swapped(root: Path, place: Place, workers: engine.Engine) -> None:
+def _swapped(root: Path, place: Place, workers: engine.Engine) -> Scored:
     """The model's motions for other talkers' speech, scored beside the clips' own."""
     held, entries = _features(place), place.entries
     others = {one.clip_id: _other(one, number, entries) for number, one in enumerate(entries)}
@@ -158,7 +167,7 @@ def _swapped(root: Path, place: Place, workers: engine.Engine) -> None:
         _model(root, "flow-dit", place), folder, place.folders, workers, split="test", seeds=SEEDS,
         name="flow-dit-swapped", listening=of_other,
     )  # fmt: skip
-    score(folder, place, workers)
+    return score(folder, place, workers)
 
 
 def _other(own: Entry, number: int, entries: list[Entry]) -> Entry:
@@ -167,8 +176,8 @@ def _other(own: Entry, number: int, entries: list[Entry]) -> Entry:
     return next(one for one in shifted if one.speaker != own.speaker)
 
 
-def _values(result: dict[str, Any]) -> dict[str, float]:
-    return {name: told["value"] for name, told in result["metrics"].items() if told["value"] is not None}
+def _values(found: Scored) -> dict[str, float]:
+    return {name: told["value"] for name, told in found.results["metrics"].items() if told["value"] is not None}
 
 
 def _controls(place: Place) -> dict[str, dict[str, float]]:
@@ -185,20 +194,31 @@ def _table(systems: dict[str, dict[str, float]]) -> list[str]:
     return [*head, *rows, ""]
 
 
-def _differences(place: Place) -> list[str]:
+def _differences(flow: Scored, mdm: Scored, swapped: Scored) -> list[str]:
     """Who wins by what: flow-dit against controls, mdm-ddpm and itself under other speech."""
-    home = place.home / "submissions"
-    told = json.loads((next(home.glob("flow-dit-1*")) / "results.json").read_text(encoding="utf-8"))
     lines = ["| flow-dit against | metric | difference | interval | p (Holm) |", "|---|---|---|---|---|"]
     lines += [
         _line(row["against"], row["metric"], row["difference"], row["interval"], row["p_holm"])
-        for row in told["comparisons"]
+        for row in flow.results["comparisons"]
         if row["against"] in ("random_clip", "audio_retrieval", "mean_pose", "truth") and row["metric"] in SHOWN
     ]
-    for other in ("mdm-ddpm-1", "flow-dit-swapped-1"):
-        found = compare(next(home.glob("flow-dit-1*")), next(home.glob(f"{other}*")))
-        lines += [_compared(other.removesuffix("-1"), row) for row in found.rows if row.metric in SHOWN]
+    for name, other in (("mdm-ddpm", mdm), ("itself under other speech", swapped)):
+        lines += [_compared(name, row) for row in compare(flow.folder, other.folder).rows if row.metric in SHOWN]
     return lines
+
+
+def _leads(flow: Scored, swapped: Scored) -> dict[tuple[str, str], float]:
+    """By what flow-dit is better for certain, in alignment with the sound; NaN where that cannot be told."""
+    found = {
+        (row["against"], row["metric"]): row["interval"][0]
+        for row in flow.results["comparisons"]
+        if row["against"] in ("random_clip", "audio_retrieval")
+    }
+    found |= {
+        ("other_speech", row.metric): math.nan if row.interval is None else row.interval[0]
+        for row in compare(flow.folder, swapped.folder).rows
+    }
+    return {key: low for key, low in found.items() if key[1] in ("sga_auc", "ba_kappa")}
 
 
 def _compared(other: str, row: Compared) -> str:
