@@ -35,7 +35,9 @@ REFERENCE_STEPS = 4
 def main() -> None:
     """Measure, and write work/bench/models.json."""
     root = Path.cwd() / "work" / "bench" / "models"
-    costs = {name: [] for name in ("reference", "mdm", "flow20", "flow10", "flow5", "reference_step", "flow_step")}
+    costs: dict[str, list[float]] = {
+        name: [] for name in ("reference", "mdm", "flow20", "flow10", "flow5", "reference_step", "flow_step")
+    }
     for _ in range(RUNS):
         for name, seconds in _costs().items():
             costs[name].append(seconds)
@@ -75,7 +77,7 @@ def _encoder() -> Any:
     """Of wav2vec2-base's size, with random weights."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    return Wav2Vec2Model(Wav2Vec2Config()).eval()
+    return Wav2Vec2Model(Wav2Vec2Config()).train(mode=False)
 
 
 def _heard(encoder: Any, wave: torch.Tensor, frames: int) -> torch.Tensor:

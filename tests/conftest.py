@@ -13,7 +13,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-from csg405.benchmark.scoring.measure import one_thread as held_to_one_thread
 from tests import chromium, films
 
 # How long an example takes says something about the machine, and nothing about the code.
@@ -41,5 +40,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Torch and BLAS on one thread: sums are taken in one order, here and in every process that is held to it, too."""
-    with held_to_one_thread():
+    from csg405.benchmark.scoring import measure
+
+    with measure.one_thread():
         yield

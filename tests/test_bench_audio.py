@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ from csg405.engine import LocalEngine
 from csg405.errors import UserError
 from tests import bench_release as bench
 from tests.sources import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RATE_HZ, FPS, SAMPLES = 16_000, 25, 640
 WAV2VEC2, WAVLM = ENCODERS
@@ -295,12 +297,6 @@ def save_tiny(folder: Path, kind: str, *, seed: int = 0) -> Path:
     model_kind(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=kind == WAV2VEC2).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    with cache.one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

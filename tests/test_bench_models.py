@@ -217,6 +217,25 @@ def test_the_sizes_are_those_that_are_told() -> None:
     assert released.parameters_m() == pytest.approx(217.52, abs=0.01)  # 217,520,374 by the reference's own sizes
 
 
+@pytest.mark.parametrize(("shift", "middle"), [(1.0, 0.5), (6.0, 1 / 7)])
+def test_the_flow_ends_where_its_last_look_says_and_takes_short_steps_first(
+    monkeypatch: pytest.MonkeyPatch, shift: float, middle: float
+) -> None:
+    flow = untaught("flow-dit", shift=shift, steps=4)
+    times: list[float] = []
+
+    def guided(moving: torch.Tensor, time: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        times.append(float(time[0]))
+        return torch.full_like(moving, float(len(times)))
+
+    monkeypatch.setattr(flow, "_guided", guided)
+    made = sample(flow, [asked(9)])[0]
+    assert times == pytest.approx([0, 0.25 / (0.25 + 0.75 * shift), middle, 0.75 / (0.75 + 0.25 * shift)])
+    references = references_of([POSE], [SEEN])
+    wanted = flow.codec.decode(torch.full((1, 8, flow.codec.numbers), 4.0), references)[0]
+    assert np.allclose(made[1:], wanted.detach().numpy(), atol=1e-2)
+
+
 def test_the_schedule_is_the_fourth_power_of_a_cosine() -> None:
     kept = schedule(100).numpy()
     assert kept[:-1] == pytest.approx(np.cos(np.pi / 2 * np.arange(1, 100) / 100) ** 4, rel=1e-5)

@@ -469,11 +469,27 @@ def test_the_command_trains_one(tmp_path: Path, held: ReleaseReader, monkeypatch
     assert json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])["step"] == 2
 
 
+def test_what_the_command_cannot_train_is_said(tmp_path: Path, held: ReleaseReader, monkeypatch: pytest.MonkeyPatch):
+    def command(run: str, size: str) -> None:
+        words = ["benchmark", "train-renderer", "--run", run, "--set", "device=cpu", "--size", size]
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+    monkeypatch.chdir(held.folders.root)
+    with pytest.raises(UserError, match="size 'huge': there are tiny, base"):
+        command(bench_film_release.RUN, "huge")
+    filmless = bench_release.write(tmp_path, run="poses")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="none has a film of more than 4 frames"):
+        command("poses", "tiny")
+    assert not (filmless.folders.work / "benchmark" / "models" / "pose-diffusion-tiny" / "model").exists()
+
+
 def test_what_is_saved_says_what_it_is(tmp_path: Path):
     """`push_to_hub` saves, and uploads what was saved."""
     woken().save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["renderer"] == "pose-diffusion"
-    assert torch.equal(folder.load(tmp_path).begin.weight, woken().begin.weight)
+    for found in (folder.load(tmp_path), PoseDiffusionNetwork.from_pretrained(tmp_path)):
+        assert torch.equal(found.begin.weight, woken().begin.weight)
 
 
 @pytest.fixture

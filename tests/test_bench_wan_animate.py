@@ -18,8 +18,9 @@ from csg405.benchmark.renderers.wan_animate import PROMPT, WanAnimate, face_of
 from csg405.errors import UserError
 from tests import bench_motion as motion
 
-WIDTH, HEIGHT = 48, 32
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+WIDTH, HEIGHT = 48, 32
 SEGMENT = 5
 FRAMES = 9
 TOGETHER = {"device": "cpu", "dtype": "float32", "steps": 2, "segment": SEGMENT}

@@ -28,6 +28,7 @@ from csg405 import keypoints as kp
 from csg405.benchmark.clip import Bools
 from csg405.benchmark.metric import Card, Row, Values
 from csg405.benchmark.video import SeenVideo, not_computed
+from csg405.benchmark.video_pose import Estimated
 from csg405.schema import FloatArray
 
 _NEEDS = ("any_pose", "pose")
@@ -74,13 +75,26 @@ def measure(seen: SeenVideo) -> Row:
     found, upper = seen.estimated, kp.UPPER_BODY
     counts = seen.clip.shown[:, upper]
     both = counts & found.shown[:, upper]
-    apart = np.linalg.norm(
-        found.points_px[:, upper].astype(np.float64) - seen.driving_px[:, upper], axis=-1
-    ) / seen.clip.shoulders_px  # fmt: skip
-    right = both & (apart <= _WITHIN)
-    row: Row = {"points": np.array([counts.sum(), right.sum(), both.sum(), apart[both].sum()], np.float64)}
+    row: Row = {"points": point_sums(found, seen.driving_px, seen.clip.shown, unit_px=seen.clip.shoulders_px)}
     lags = speed_lags(mean_speed(seen.driving_px[:, upper], counts), mean_speed(found.points_px[:, upper], both))
     return row if lags is None else row | {"lags": lags}
+
+
+def point_sums(found: Estimated, driving_px: FloatArray, shown: Bools, *, unit_px: float) -> Floats:
+    """Points that count, are right, are found, and the sum of the distances of the latter in the unit: [4].
+
+    Args:
+        found: what the estimator sees.
+        driving_px: [n, 133, 2] what it should see.
+        shown: [n, 133] points of it that count, if they lie above the knees.
+        unit_px: width of the shoulders.
+    """
+    upper = kp.UPPER_BODY
+    counts = shown[:, upper]
+    both = counts & found.shown[:, upper]
+    apart = np.linalg.norm(found.points_px[:, upper].astype(np.float64) - driving_px[:, upper], axis=-1) / unit_px
+    right = both & (apart <= _WITHIN)
+    return np.array([counts.sum(), right.sum(), both.sum(), apart[both].sum()], np.float64)
 
 
 def mean_speed(points_px: FloatArray, shown: Bools) -> Floats:

@@ -4,7 +4,14 @@ Rectified flow (Liu et al., "Flow Straight and Fast", 2023): x_t = (1 - t) noise
 motion - noise is followed from t = 0 to 1. The network tells the motion itself, from which the velocity follows; it
 is judged by the velocity (Li and He, "Back to Basics: Let Denoising Generative Models Denoise", 2025): motion lies on
 few dimensions, noise on all, and a narrow network can tell the former only. Speed and lengths of bones are judged
-beside. The reference's parts stand before the frames as tokens of their own; known frames are given as they are.
+beside.
+
+Times are shifted towards noise, s(t) = t / (t + shift (1 - t)): in learning, where t is the logistic function of a
+normal variable, and in sampling, where it goes in equal steps (Esser et al., "Scaling Rectified Flow Transformers for
+High-Resolution Image Synthesis", 2024). The numbers of a motion, like those of a large picture, say the same many times
+over, so its outline is seen through much noise, and is settled early.
+
+The reference's parts stand before the frames as tokens of their own; known frames are given as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ class FlowSettings(ModelSettings):
     width: int = Field(384, ge=16, description="numbers of a token")
     layers: int = Field(8, ge=1, description="blocks")
     heads: int = Field(6, ge=1, description="of attention")
-    shift: float = Field(6.0, ge=1, description="how much earlier than even times are, in learning and in sampling")
+    shift: float = Field(6.0, ge=1, description="how much times are shifted towards noise; 1 is not at all")
     nearest: float = Field(0.25, gt=0, le=1, description="least 1 - t by which the velocity's error is divided")
     velocity: float = Field(0.5, ge=0, description="weight of the loss on speeds")
     bones: float = Field(0.2, ge=0, description="weight of the loss on lengths of bones")
@@ -117,7 +124,7 @@ class FlowDiT(GestureModel):
         """See the base class; parts `flow`, `velocity`, `bones`."""
         b = len(example)
         device = example.numbers.device
-        time = self._earlier(torch.sigmoid(torch.randn(b, device=device)))
+        time = self._shifted(torch.sigmoid(torch.randn(b, device=device)))
         noise = torch.randn_like(example.numbers)
         noisy = torch.lerp(noise, example.numbers, time[:, None, None])
         given = self._given(example)
@@ -145,7 +152,7 @@ class FlowDiT(GestureModel):
         given = moving.new_zeros(*moving.shape[:2], self.codec.numbers + 1)
         known = window.known.shape[1]
         given[:, :known] = torch.cat([window.known, torch.ones_like(window.known[..., :1])], dim=-1)
-        times = self._earlier(torch.linspace(0, 1, sampling.steps + 1))
+        times = self._shifted(torch.linspace(0, 1, sampling.steps + 1))
         for time, following in itertools.pairwise(times):
             found = self._guided(
                 moving, time.expand(len(moving)).to(moving), sound, given, told, within, scale=sampling.guidance
@@ -154,13 +161,9 @@ class FlowDiT(GestureModel):
             moving = moving + (found - moving) * ((following - time) / (1 - time))
         return moving
 
-    def _earlier(self, even: Tensor) -> Tensor:
-        """Times of even ones: a motion's numbers say the same many times over, so noise hides it for a short time only.
-
-        After Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis" (2024), who do so
-        for pictures with more pixels.
-        """
-        return even / (even + self.settings.shift * (1 - even))
+    def _shifted(self, times: Tensor) -> Tensor:
+        """Times [...] from 0 to 1, nearer to 0: see the head of this file."""
+        return times / (times + self.settings.shift * (1 - times))
 
     def _guided(
         self, moving: Tensor, time: Tensor, sound: Tensor, given: Tensor, told: Tensor, within: Tensor, *, scale: float

@@ -67,16 +67,12 @@ class Attention(nn.Module):
         b, t, width = tokens.shape
         query, key, value = self.inward(tokens).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key = (
-            rotated(_normalised(part, by=norm), turns) for part, norm in zip((query, key), self.norms, strict=True)
+            rotated(norm(part.to(norm.weight.dtype)), turns).to(value.dtype)
+            for part, norm in zip((query, key), self.norms, strict=True)
         )
         seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         found: Tensor = self.outward(seen.transpose(1, 2).reshape(b, t, width))
         return found
-
-
-def _normalised(vectors: Tensor, *, by: nn.RMSNorm) -> Tensor:
-    """In the vectors' own precision, which under autocast is not the weights'."""
-    return functional.rms_norm(vectors, by.normalized_shape, by.weight.to(vectors.dtype), by.eps)
 
 
 class Gated(nn.Module):

@@ -69,12 +69,17 @@ def in_other_voices(features: Tensor, within: Tensor, *, part: float) -> Tensor:
     """Some windows' features with the mean of the window before them in the batch.
 
     The mean is what a voice and a recording sound like; what is said, and how, is what goes on about it. With few
-    talkers a model would know everybody by the voice, and give somebody new the gestures of whoever sounds alike.
+    talkers a model would know everybody by the voice, and give somebody new the gestures of whoever sounds alike. After
+    Zhou et al., "Domain Generalization with MixStyle" (ICLR 2021), who mix statistics of features within a batch.
+    Windows are shuffled, so the one before is mostly another talker's; a batch of one stays as it is.
 
     Args:
         features: [b, n, f]
         within: bool [b, n] frames that count.
         part: of the windows.
+
+    Returns:
+        [b, n, f]; 0 stays where no frame is.
     """
     counted = within[..., None].to(features.dtype)
     mean = (features * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)

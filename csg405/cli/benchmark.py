@@ -126,7 +126,7 @@ def cards(
 
 
 def need_libraries() -> None:
-    """Make sure that what scores are computed with is installed.
+    """Make sure that what the benchmark's networks are made of is installed.
 
     Raises:
         UserError: it is not.

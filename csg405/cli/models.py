@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +58,7 @@ def train(
     given = {name: value for name, value in (("name", model), ("size", size)) if value is not None}
     choice = choice.model_copy(update=given)
     folder = out or models_folder(opened) / f"{choice.name}-{choice.size or 'own'}"
-    with opened.locked("benchmark train"):
+    with _locked(opened, "benchmark train"):
         place = train_model(opened, choice, folder, kit=kit or kit_folder(opened), engine=engine)
     say(f"model: {place}")
 
@@ -85,7 +88,7 @@ def train_renderer(
     folder = out or models_folder(opened) / f"pose-diffusion-{size}"
     trainer, networks = (benchmark_module(f"renderers.pose_diffusion.{name}") for name in ("train", "folder"))
     settings = settings_of(opened)
-    with opened.locked("benchmark train-renderer"):
+    with _locked(opened, "benchmark train-renderer"):
         place = trainer.train(
             networks.create(size), benchmark_module("release").ReleaseReader(opened.folders), folder,
             settings.film_train, device="cpu" if opened.common.device == "cpu" else None, vae=vae,
@@ -164,6 +167,11 @@ def generate(
 def models_folder(opened: Run) -> Path:
     """Where a run's models lie."""
     return Path(opened.folders.work) / "benchmark" / "models"
+
+
+def _locked(opened: Run, command: str) -> AbstractContextManager[None]:
+    """The run's lock, which of the processes that `accelerate launch` starts the first holds for all."""
+    return opened.locked(command) if os.environ.get("RANK", "0") == "0" else contextlib.nullcontext()
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

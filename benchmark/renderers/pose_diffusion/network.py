@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -101,6 +101,19 @@ class PoseDiffusionNetwork(
         """
         levels = self.looker(reference, self.guider(reference_guide))
         return Seen(reference, levels, self.guider(guides.flatten(0, 1)))
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # only what we honour
+        cls, source: str | Path, *, revision: str | None = None
+    ) -> Self:
+        """The network in a folder, or in a repository of the Hub, ready to sample.
+
+        Raises:
+            UserError: there is none, or it is none of ours.
+        """
+        from csg405.benchmark.renderers.pose_diffusion import folder
+
+        return cast(Self, folder.load(source, revision=revision))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Weights and settings: what `save_pretrained` and `push_to_hub` write, beside a card."""

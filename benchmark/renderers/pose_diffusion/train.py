@@ -8,7 +8,8 @@ count for nothing: so a network learns to continue a film.
 
 As everywhere here, what is done in a step follows from the training's seed and the step's number, and a checkpoint
 holds weights, their average and the optimiser's state: a training that was killed goes on with the losses it would
-have had, on the CPU to the last bit. What is kept at the end are the averaged weights.
+have had, on the CPU to the last bit, as long as the machine and torch's number of threads are the same. What is kept
+at the end are the averaged weights.
 """
 
 from __future__ import annotations
