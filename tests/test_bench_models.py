@@ -14,7 +14,7 @@ from csg405.benchmark import models
 from csg405.benchmark.audio.features import extractor
 from csg405.benchmark.models.base import GestureModel, Request
 from csg405.benchmark.models.codec import Codec, References, globalised, localised, references_of
-from csg405.benchmark.models.long import sample, stream
+from csg405.benchmark.models.long import joined, sample, stream
 from csg405.benchmark.models.mdm_ddpm import schedule
 from csg405.benchmark.models.speech import Performer, prepared
 from csg405.errors import UserError
@@ -215,6 +215,19 @@ def test_the_sizes_are_those_that_are_told() -> None:
     assert sizes == pytest.approx({"tiny": 1.5, "S": 23, "B": 59}, rel=0.05)
     released = models.create("mdm-ddpm", size="released", features_dim=768)
     assert released.parameters_m() == pytest.approx(217.52, abs=0.01)  # 217,520,374 by the reference's own sizes
+
+
+def test_a_window_goes_on_at_the_speed_of_the_one_before_and_is_itself_again_soon() -> None:
+    known = torch.arange(5.0)[:, None] * torch.tensor([1.0, -2.0])
+    fresh = torch.randn(20, 2, generator=torch.Generator().manual_seed(1))
+    made = joined(torch.cat([known, fresh]), known=5)
+    assert torch.equal(made[:5], known)
+    assert torch.allclose(made[5], torch.tensor([5.0, -10.0]))
+    assert torch.equal(made[13:], fresh[8:])
+    moved = (made[5:13] - fresh[:8]).abs()
+    assert (moved.diff(dim=0) < 0).all(), "it dies away"
+    assert torch.equal(joined(known, known=5), known)
+    assert torch.equal(joined(torch.cat([known[:1], fresh]), known=1), torch.cat([known[:1], fresh]))
 
 
 @pytest.mark.parametrize(("shift", "middle"), [(1.0, 0.5), (6.0, 1 / 7)])

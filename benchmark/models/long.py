@@ -1,13 +1,16 @@
 """Motions of any length, window by window, each going on from what was made before.
 
 A window's first frames are known: the reference at the beginning, the last frames made before it later. Its last
-frames, made without the sound that follows them, are made anew by the next window. Only one window is in memory, so
-frames can be taken while the sound still comes in: `stream` waits for a window and no more.
+frames, made without the sound that follows them, are made anew by the next window. Where a window goes on, its first
+frames are moved so that they begin with the speed at which the window before ended, and what they were moved by dies
+away (after Bollo, "Inertialization", Game Developers Conference 2018): so no join is seen. Only one window is in
+memory, so frames can be taken while the sound still comes in: `stream` waits for a window and no more.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -50,6 +53,9 @@ def stream(
         fresh = {id(one): one.take(part) for one, part in zip(open_ones, numbers, strict=True)}
         yield [fresh.get(id(one), _NONE) for one in made]
 
+
+_FADE = 8
+"""Frames, 0.32 s, in which a window's move to the one before it dies away."""
 
 _NONE: FloatArray = np.zeros((0, 133, 2), np.float32)
 
@@ -139,6 +145,8 @@ class _Made:
     def take(self, numbers: Tensor) -> FloatArray:
         """Keep what the next window needs of a window's numbers [n, d], and give what is new as keypoints."""
         numbers = numbers[: self.length]
+        if self.context is not None:
+            numbers = joined(numbers, known=len(self.context))
         end = self.start + self.length
         kept = end if end == len(self.request) else end - self.model.settings.lookahead
         fresh = numbers[self.done - self.start : kept - self.start]
@@ -152,6 +160,19 @@ class _Made:
         numbers = self.model.codec.encode(keypoints_px[None], self.references)[0]
         shown = self.references.shown[:, None]
         return torch.where(self.model.codec.mask(shown)[0], numbers, 0)
+
+
+def joined(numbers: Tensor, *, known: int) -> Tensor:
+    """Numbers [n, d] whose first new frame goes on from the `known` ones before it at their last speed.
+
+    The frames after it are moved by ever less, over `_FADE` frames; later ones stay.
+    """
+    if known < 2 or len(numbers) <= known:
+        return numbers
+    fresh = numbers[known : known + _FADE]
+    apart = 2 * numbers[known - 1] - numbers[known - 2] - fresh[0]
+    part = 0.5 + 0.5 * torch.cos(torch.arange(len(fresh), device=numbers.device) * (math.pi / _FADE))
+    return torch.cat([numbers[:known], fresh + part[:, None] * apart, numbers[known + _FADE :]])
 
 
 @torch.inference_mode()
