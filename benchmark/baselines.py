@@ -132,6 +132,8 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
     Raises:
         UserError: see `csg405.benchmark.training.loop.train`.
     """
+    import torch
+
     from csg405.benchmark import models
     from csg405.benchmark.audio import cache, features
     from csg405.benchmark.training import loop
@@ -150,6 +152,7 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
             reader, cached.features, Kit.open(bench.kit), settings.validation_clips, settings.samples,
             folder / "samples",
         )  # fmt: skip
+    torch.manual_seed(settings.seed)
     return loop.train(
         models.create(choice.name, size=choice.size, **own), reader, cached.features, folder, settings,
         device="cpu" if bench.device == "cpu" else None, validate=validate,

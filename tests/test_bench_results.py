@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -166,6 +167,17 @@ def test_what_is_fresh_is_not_made_again(world: World) -> None:
     assert shown == world.table
     assert world.engine.asked == []
     assert stamps(world.place.home) == before
+
+
+def test_one_seed_gives_one_model(world: World, tmp_path: Path) -> None:
+    bench, choice = world.bench(), world.bench().config.baselines[0]
+    settings = bench.config.train.model_copy(update={"steps": 2, "validation_clips": 0})
+    found = {}
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        torch.manual_seed(len(found))
+        place = baselines.learn(choice, tmp_path / name, bench, settings=settings.model_copy(update={"seed": seed}))
+        found[name] = (place / "model.safetensors").read_bytes()
+    assert found["one"] == found["again"] != found["other"]
 
 
 @pytest.fixture

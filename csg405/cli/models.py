@@ -90,8 +90,9 @@ def train_renderer(
     settings = settings_of(opened)
     with _locked(opened, "benchmark train-renderer"):
         place = trainer.train(
-            networks.create(size), benchmark_module("release").ReleaseReader(opened.folders), folder,
-            settings.film_train, device="cpu" if opened.common.device == "cpu" else None, vae=vae,
+            networks.create(size, seed=settings.film_train.seed),
+            benchmark_module("release").ReleaseReader(opened.folders), folder, settings.film_train,
+            device="cpu" if opened.common.device == "cpu" else None, vae=vae,
         )  # fmt: skip
     say(f"renderer: {place}; use it with `--renderer pose-diffusion --renderer-set model={place}`")
 

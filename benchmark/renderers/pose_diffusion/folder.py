@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from csg405.benchmark import pretrained
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork
 from csg405.benchmark.renderers.pose_diffusion.settings import SIZES, NetworkSettings
@@ -14,11 +16,12 @@ from csg405.errors import UserError
 NAME = PoseDiffusionNetwork.name
 
 
-def create(size: str = "tiny", **settings: Any) -> PoseDiffusionNetwork:
+def create(size: str = "tiny", *, seed: int | None = None, **settings: Any) -> PoseDiffusionNetwork:
     """A network that has learnt nothing.
 
     Args:
         size: one of `SIZES`.
+        seed: of its first weights; torch goes on with its own generator when missing.
         settings: laid over the size's.
 
     Raises:
@@ -26,7 +29,10 @@ def create(size: str = "tiny", **settings: Any) -> PoseDiffusionNetwork:
     """
     if size not in SIZES:
         raise UserError(f"{NAME} of size {size!r}: there are {', '.join(SIZES)}")
-    return PoseDiffusionNetwork(_validated({**SIZES[size], **settings}))
+    chosen = _validated({**SIZES[size], **settings})
+    if seed is not None:
+        torch.manual_seed(seed)
+    return PoseDiffusionNetwork(chosen)
 
 
 def save(network: PoseDiffusionNetwork, folder: Path) -> None:
