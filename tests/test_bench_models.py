@@ -198,6 +198,19 @@ def test_names_sizes_and_settings_that_are_none() -> None:
         models.create("flow-dit", width="wide")
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("flow-dit", {"frames": 100, "lookahead": 80}, "make nothing"), ("flow-dit", {"context": 100}, "make nothing"),
+        ("flow-dit", {"width": 100}, "width 100"), ("mdm-ddpm", {"heads": 3}, "3 heads"),
+        ("mdm-ddpm", {"frames": 50, "lookahead": 50}, "for ever"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_each_other_are_refused(name: str, settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        models.create(name, size="tiny", features_dim=4, **settings)
+
+
 def test_folders_that_hold_no_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json"):
         models.load(tmp_path)

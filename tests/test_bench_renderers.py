@@ -177,6 +177,15 @@ def test_renderers_are_known_by_name():
         renderer("command", timeout_s=3)
 
 
+def test_settings_may_be_texts_as_on_a_command_line(tmp_path: Path):
+    made = renderer("command", command="true {folder} {out}", timeout_s="3", folder=str(tmp_path))
+    assert (made.timeout_s, made.folder) == (3.0, tmp_path)
+    with pytest.raises(UserError, match=r"renderer command: timeout_s: .*number.*'soon'"):
+        renderer("command", command="true {folder} {out}", timeout_s="soon")
+    with pytest.raises(UserError, match=r"wan-animate: dtype: .*'float8'"):
+        renderer("wan-animate", weights="nowhere", dtype="float8")
+
+
 def test_a_renderer_that_breaks_the_contract_is_found_out():
     class Short(Renderer):
         name = "short"

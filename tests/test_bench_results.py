@@ -25,6 +25,7 @@ from csg405.benchmark.baselines import Bench, Done
 from csg405.benchmark.config import BaselineChoice, Config
 from csg405.benchmark.controls import BY_NAME, Context, made
 from csg405.benchmark.kit import Kit
+from csg405.benchmark.models import entry
 from csg405.benchmark.pages import charts, results, results_clips, results_curves, results_tests, says
 from csg405.benchmark.pages.scores import Score
 from csg405.benchmark.release import Entry, ReleaseReader
@@ -178,6 +179,28 @@ def test_one_seed_gives_one_model(world: World, tmp_path: Path) -> None:
         place = baselines.learn(choice, tmp_path / name, bench, settings=settings.model_copy(update={"seed": seed}))
         found[name] = (place / "model.safetensors").read_bytes()
     assert found["one"] == found["again"] != found["other"]
+
+
+def test_a_submission_holds_motions_of_one_model_sampled_in_one_way(world: World, tmp_path: Path) -> None:
+    bench, model = world.bench(), world.done[0].training / "model"
+
+    def write(source: Path, **told: Any) -> int:
+        with bench.engine() as engine:
+            return entry.write(
+                source, tmp_path / "entry", bench.folders, engine, **{"split": "test", "seeds": 1, **told}
+            )
+
+    count = write(model)
+    assert count == bench_release.CLIPS * 2
+    held = (tmp_path / "entry" / "submission.yaml").read_bytes()
+    assert write(model) == 0
+    for source, told, message in (
+        (world.done[1].training / "model", {}, "another model"), (model, {"steps": 1}, "another sampling"),
+        (model, {"seeds": 2}, "another seeds"), (model, {"split": "validation"}, "another split"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            write(source, **told)
+    assert (tmp_path / "entry" / "submission.yaml").read_bytes() == held
 
 
 @pytest.fixture

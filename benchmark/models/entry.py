@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,6 +23,7 @@ from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.submission import init, layout, schema
 from csg405.benchmark.submission.clips import of_run
 from csg405.engine import Engine
+from csg405.errors import UserError
 from csg405.media.clock import FPS
 from csg405.run import Folders
 from csg405.table import write_text
@@ -61,15 +66,19 @@ def write(
         Predictions that were made.
 
     Raises:
-        UserError: the model is not to be had, the folder holds something else, or the release lacks the split.
+        UserError: the model is not to be had, the folder holds something else, also predictions of another model or
+            sampling, or the release lacks the split.
     """
     model = models.load(source).to(device)
+    sampling = model.sampling(steps=steps, guidance=guidance)
+    made_by = {
+        "model": _digest(model), "sampling": dataclasses.asdict(sampling), "seeds": seeds, "split": split,
+        "own_speech": listening is None,
+    }  # fmt: skip
     reader = ReleaseReader(folders)
     make = features.maker(AudioSettings(features=model.settings.features, folder=weights), device=device)
     cached = cache.compute(reader, make, engine, split=split)
-    if not (folder / schema.FILE).is_file():
-        init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
-    sampling = model.sampling(steps=steps, guidance=guidance)
+    _begin(folder, folders, made_by, split=split)
     started = time.monotonic()
     written = write_predictions(
         model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
@@ -80,6 +89,32 @@ def write(
     _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
     init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))
     return written
+
+
+def _begin(folder: Path, folders: Folders, made_by: Mapping[str, Any], *, split: str) -> None:
+    """An empty submission, or one that was begun in the same way; a file beside it says by what.
+
+    Raises:
+        UserError: the folder was begun in another way.
+    """
+    record = folder.with_name(f".{folder.name}.made_by.json")
+    if not (folder / schema.FILE).is_file():
+        write_text(record, json.dumps(made_by, indent=1) + "\n")
+        init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
+        return
+    held = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if wrong := [name for name in made_by if held.get(name) != made_by[name]]:
+        raise UserError(
+            f"{folder} holds a submission with another {', '.join(wrong)}; take another folder, or delete this one"
+        )
+
+
+def _digest(model: GestureModel) -> str:
+    """SHA-256 of settings and weights."""
+    found = hashlib.sha256(json.dumps(model.described(), sort_keys=True).encode())
+    for name, values in sorted(model.state_dict().items()):
+        found.update(name.encode() + values.detach().float().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _describe(

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from csg405 import keypoints as kp
@@ -52,6 +52,18 @@ class FlowSettings(ModelSettings):
     continued: float = Field(0.6, ge=0, le=1, description="part of the windows learnt as going on from known frames")
     lookahead: int = Field(5, ge=0, description="last frames of a window that are made anew by the next one")
     guidance: float = Field(1.5, ge=0, description="scale of the sound's guidance; 1 is none")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """A window makes something new, and heads have pairs of numbers to turn."""
+        if self.context + self.lookahead >= self.frames:
+            raise ValueError(
+                f"windows of {self.frames} frames, of which {self.context} are known and {self.lookahead} made anew by "
+                "the next one, make nothing; let context + lookahead be less than frames"
+            )
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is no multiple of twice the {self.heads} heads")
+        return self
 
 
 SIZES: Mapping[str, Mapping[str, Any]] = {

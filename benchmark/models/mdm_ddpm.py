@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from csg405 import keypoints as kp
@@ -50,6 +50,17 @@ class MdmSettings(ModelSettings):
     guidance: float = Field(3.5, ge=0, description="scale of the sound's guidance; 1 is none")
     drop_root: bool = Field(False, description="fault of the reference: the neck's track is no part of the motion")
     seed_from_target: bool = Field(False, description="fault of the reference: known frames are the clip's own")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """A window makes something new, and heads divide the width."""
+        if self.lookahead >= self.frames:
+            raise ValueError(
+                f"lookahead {self.lookahead}: all of the {self.frames} frames would be made anew, for ever"
+            )
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of the {self.heads} heads")
+        return self
 
 
 SIZES: Mapping[str, Mapping[str, Any]] = {

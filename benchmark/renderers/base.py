@@ -16,10 +16,12 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import typing
 from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from csg405 import keypoints as kp
 from csg405.benchmark.clip import SEEN, Bools
@@ -209,7 +211,22 @@ def renderer(name: str, **settings: Any) -> Renderer:
         raise UserError(f"renderer {name}: no such setting: {', '.join(unknown)}; there are {allowed}")
     if missing := [need for need in made.needs if settings.get(need) is None]:
         raise UserError(f"renderer {name}: needs {', '.join(missing)}; see docs/renderers.md")
-    return made(**settings)
+    types = typing.get_type_hints(made.__init__)
+    return made(**{key: _typed(f"renderer {name}: {key}", value, types[key]) for key, value in settings.items()})
+
+
+def _typed(what: str, value: Any, hint: Any) -> Any:
+    """A setting as its type wants it: on the command line all are texts.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{what}: {error.errors()[0]['msg']}; seen {value!r}") from error
 
 
 def _check_image(image: Image) -> None:

@@ -21,7 +21,16 @@ from csg405.cli._shared import (
     open_run,
     say,
 )
-from csg405.cli.benchmark import KitFolder, SplitName, bench_of, kit_folder, need_libraries, scoring, settings_of
+from csg405.cli.benchmark import (
+    KitFolder,
+    SplitName,
+    bench_of,
+    check_split,
+    kit_folder,
+    need_libraries,
+    scoring,
+    settings_of,
+)
 from csg405.errors import UserError
 from csg405.media.clock import FPS, SAMPLES_PER_FRAME
 from csg405.progress import Progress
@@ -113,6 +122,7 @@ def sample(
     workers: Workers = None,
 ) -> None:
     """Make a model's motions for the clips of a split: a submission that is ready to be scored."""
+    check_split(split)
     opened = open_run(run, config, overrides, workers, engine)
     need_libraries()
     entry = benchmark_module("models.entry")
