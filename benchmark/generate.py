@@ -29,6 +29,7 @@ from csg405.media.sound import whole_sound
 from csg405.schema import FloatArray
 
 _LONGEST_S = 3600.0
+_LEAST_SIDE_PX = 32
 
 Advance = Callable[[int], None]
 """Is told how many more frames are done."""
@@ -50,13 +51,16 @@ def read_picture(path: Path, *, most_px: int) -> Image:
     """A picture as RGB with even sides, made smaller where its longer side is above `most_px`.
 
     Raises:
-        UserError: there is no picture in the file.
+        UserError: there is no picture in the file, or a strip of one.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    read = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    held = np.fromfile(path, np.uint8)
+    read = cv2.imdecode(held, cv2.IMREAD_COLOR) if held.size else None
     if read is None:
         raise UserError(f"{path}: no picture that can be read; give a PNG or JPEG")
+    if min(read.shape[:2]) < _LEAST_SIDE_PX:
+        raise UserError(f"{path}: {read.shape[1]}x{read.shape[0]} px; give sides of {_LEAST_SIDE_PX} px at least")
     image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
     scale = min(1.0, most_px / max(image.shape[:2]))
     height, width = (max(2, round(side * scale / 2) * 2) for side in image.shape[:2])

@@ -113,6 +113,24 @@ def test_files_that_hold_something_else_are_told(picture: Path, speech: Path, tm
             read()
 
 
+def test_pictures_that_are_empty_or_strips_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(UserError, match="no picture"):
+        generate.read_picture(tmp_path / "empty.png", most_px=512)
+    cv2.imwrite(str(tmp_path / "strip.png"), np.zeros((2, 5000, 3), np.uint8))
+    with pytest.raises(UserError, match="5000x2 px; give sides of 32 px"):
+        generate.read_picture(tmp_path / "strip.png", most_px=512)
+
+
+@pytest.mark.parametrize("out", ["folder.mp4", "file/film.mp4"])
+def test_a_film_cannot_be_a_folder_or_lie_in_a_file(tmp_path: Path, out: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    words = ["generate", "--image", "p.png", "--audio", "s.wav", "--out", str(tmp_path / out), "--model", "nowhere"]
+    with pytest.raises(UserError, match="a folder, or within a file"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
 def test_sound_of_any_rate_is_whole(speech: Path) -> None:
     heard = generate.read_speech(speech)
     assert len(heard) == FRAMES * 640

@@ -63,6 +63,8 @@ def train(
 ) -> None:
     """Train a model on the training split of a release; the same call goes on where one was stopped."""
     opened = open_run(run, config, overrides, workers, engine)
+    if kit is not None and not (kit / "kit.json").is_file():
+        raise UserError(f"--kit {kit}: there is no kit; leave it out to train without being validated")
     choice = settings_of(opened).model
     given = {name: value for name, value in (("name", model), ("size", size)) if value is not None}
     choice = choice.model_copy(update=given)
@@ -157,6 +159,8 @@ def generate(
     need_libraries()
     if out.suffix.lower() != ".mp4":
         raise UserError(f"--out {out}: the film is an mp4; give a name that ends in .mp4")
+    if out.is_dir() or any(parent.is_file() for parent in out.parents):
+        raise UserError(f"--out {out}: a folder, or within a file; give a file's name in a folder")
     started = time.monotonic()
     module = benchmark_module("generate")
     drawn = benchmark_module("renderers.base").renderer(renderer, **_pairs(renderer_settings or []))
