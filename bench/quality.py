@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import subprocess
 import sys
 import time
@@ -37,7 +36,6 @@ from csg405.benchmark.metrics._motion import changes
 from csg405.benchmark.models import entry
 from csg405.benchmark.models.base import GestureModel, Request
 from csg405.benchmark.models.long import stream
-from csg405.benchmark.pretrained import WEIGHTS
 from csg405.benchmark.release import Entry, ReleaseReader
 from csg405.benchmark.scoring.compare import Comparison, compare
 from csg405.benchmark.scoring.place import Place
@@ -51,8 +49,6 @@ from csg405.run import Folders
 from csg405.schema import FloatArray
 from csg405.synth import film
 from csg405.synth.truth import write_truth
-from csg405.table import write_text
-from csg405.weights import digest
 
 SEEDS = 3
 STEPS = (5, 20)
@@ -151,19 +147,9 @@ def _model(root: Path, name: str, place: Place) -> Path:
 def _scored(root: Path, name: str, place: Place, workers: engine.Engine, *, steps: int | None = None) -> Scored:
     title = name if steps is None else f"{name}-{steps}-steps"
     model = _model(root, name, place)
-    folder = _entry(root, title, model)
+    folder = root / "entries" / title
     entry.write(model, folder, place.folders, workers, split="test", seeds=SEEDS, name=title, steps=steps)
     return score(folder, place, workers)
-
-
-def _entry(root: Path, title: str, model: Path) -> Path:
-    """The folder of a submission, empty unless this very model wrote it."""
-    folder, record = root / "entries" / title, root / "entries" / f"{title}.txt"
-    weights = digest(model / WEIGHTS)
-    if not record.is_file() or record.read_text(encoding="utf-8") != weights:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(record, weights)
-    return folder
 
 
 def _swapped(root: Path, place: Place, workers: engine.Engine) -> Scored:
@@ -171,7 +157,7 @@ def _swapped(root: Path, place: Place, workers: engine.Engine) -> Scored:
     held, entries = _features(place), place.entries
     others = {one.clip_id: _other(one, number, entries) for number, one in enumerate(entries)}
     model = _model(root, "flow-dit", place)
-    folder = _entry(root, "flow-dit-swapped", model)
+    folder = root / "entries" / "flow-dit-swapped"
 
     def of_other(clip_id: str) -> FloatArray:
         rows = held(others[clip_id].clip_id)

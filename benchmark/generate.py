@@ -17,7 +17,7 @@ from csg405 import keypoints as kp
 from csg405.benchmark.clip import SEEN
 from csg405.benchmark.models.base import Sampling
 from csg405.benchmark.models.speech import Performer, prepared
-from csg405.benchmark.renderers.base import Renderer
+from csg405.benchmark.renderers.base import LEAST_SIDE_PX, Renderer
 from csg405.benchmark.renderers.film import write_film
 from csg405.benchmark.video_networks import PosePair
 from csg405.errors import UserError
@@ -29,7 +29,6 @@ from csg405.media.sound import whole_sound
 from csg405.schema import FloatArray
 
 _LONGEST_S = 3600.0
-_LEAST_SIDE_PX = 32
 
 Advance = Callable[[int], None]
 """Is told how many more frames are done."""
@@ -59,8 +58,8 @@ def read_picture(path: Path, *, most_px: int) -> Image:
     read = cv2.imdecode(held, cv2.IMREAD_COLOR) if held.size else None
     if read is None:
         raise UserError(f"{path}: no picture that can be read; give a PNG or JPEG")
-    if min(read.shape[:2]) < _LEAST_SIDE_PX:
-        raise UserError(f"{path}: {read.shape[1]}x{read.shape[0]} px; give sides of {_LEAST_SIDE_PX} px at least")
+    if min(read.shape[:2]) < LEAST_SIDE_PX:
+        raise UserError(f"{path}: {read.shape[1]}x{read.shape[0]} px; give sides of {LEAST_SIDE_PX} px at least")
     image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
     scale = min(1.0, most_px / max(image.shape[:2]))
     height, width = (max(2, round(side * scale / 2) * 2) for side in image.shape[:2])

@@ -42,7 +42,7 @@ _PLACES = {
 NAMES = tuple(_PLACES)
 """Of all renderers."""
 
-_LEAST_SIDE_PX = 32
+LEAST_SIDE_PX = 32
 _MOST_SIDE_PX = 4096
 
 _LEAST_SHOULDERS_PX = 8.0
@@ -233,9 +233,9 @@ def _check_image(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"reference_image: {image.dtype} {_shape(image.shape)}, wanted uint8 [height, width, 3] RGB")
     height, width = image.shape[:2]
-    if not _LEAST_SIDE_PX <= min(height, width) <= max(height, width) <= _MOST_SIDE_PX:
+    if not LEAST_SIDE_PX <= min(height, width) <= max(height, width) <= _MOST_SIDE_PX:
         raise UserError(
-            f"reference_image: {width}x{height} px, wanted sides of {_LEAST_SIDE_PX} to {_MOST_SIDE_PX} px; scale it"
+            f"reference_image: {width}x{height} px, wanted sides of {LEAST_SIDE_PX} to {_MOST_SIDE_PX} px; scale it"
         )
 
 
