@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import fcntl
 import functools
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +14,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from csg405 import config, table
+from csg405 import config, lock, table
 from csg405.errors import UserError
 from csg405.schema import Record, Video
 
@@ -71,10 +68,10 @@ def shards_of(folders: Folders) -> dict[str, list[Video]]:
     return {shard: rows for shard, rows in members.items() if rows}
 
 
-def _remove_unused(made: Sequence[Path], lock: Path) -> None:
+def _remove_unused(made: Sequence[Path], held: Path) -> None:
     """Delete folders that were made to hold a lock, inner ones first, where they hold nothing else."""
-    if made and made[0] == lock.parent and list(made[0].iterdir()) == [lock]:
-        lock.unlink()
+    if made and made[0] == held.parent and list(made[0].iterdir()) == [held]:
+        held.unlink()
         for folder in made:
             with suppress(OSError):  # another program put something there meanwhile
                 folder.rmdir()
@@ -145,16 +142,7 @@ class Run:
         made = [folder for folder in (work, work.parent) if not folder.exists()]
         work.mkdir(parents=True, exist_ok=True)
         path = work / ".lock"
-        with path.open("a+", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = path.read_text(encoding="utf-8").strip() or "another program"
-                raise UserError(f"run {self.folders.name} is being written by {holder}; wait for it") from error
-            handle.truncate(0)
-            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            handle.write(f"csg405 {command} (process {os.getpid()}, since {now})\n")
-            handle.flush()
+        with lock.locked(path, what=f"run {self.folders.name}", command=command):
             try:
                 yield
             except BaseException:
