@@ -155,7 +155,7 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
     torch.manual_seed(settings.seed)
     return loop.train(
         models.create(choice.name, size=choice.size, **own), reader, cached.features, folder, settings,
-        device="cpu" if bench.device == "cpu" else None, validate=validate,
+        device=bench.device, validate=validate,
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def _trained(bench: Bench, choice: BaselineChoice, folder: Path, *, again: bool)
     wanted = {
         "release": bench.training_data, "model": choice.name, "size": choice.size,
         "settings": choice.settings, "features": bench.config.audio.model_dump(mode="json"),
-        "training": settings.model_dump(exclude={"workers", "say_every", "save_every", "compile"}),
+        "training": settings.lasting(),
     }  # fmt: skip
     record, model = folder / _MADE_FROM, folder / "model"
     held = _read(record)

@@ -450,7 +450,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert again == history, "line by line, to the last bit"
     one, other = folder.load(straight).state_dict(), folder.load(stopped).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match=r"another training\.rate, 0\.\d+, not 0\.01"):
         trained(held, tmp_path / "stopped", LEARNS.model_copy(update={"rate": 1e-2}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from csg405.benchmark import models
 from csg405.benchmark.audio.features import extractor
@@ -21,6 +23,7 @@ from csg405.benchmark.release import FeatureFolder, ReleaseReader
 from csg405.benchmark.scoring.measure import one_thread
 from csg405.benchmark.training.checkpoints import Checkpoints, History
 from csg405.benchmark.training.examples import example, fit, in_other_voices, windows_of
+from csg405.benchmark.training.folder import TrainingFolder
 from csg405.benchmark.training.learning import rate_at
 from csg405.benchmark.training.loop import train
 from csg405.benchmark.training.settings import TrainSettings
@@ -158,10 +161,103 @@ def test_validation_never_sees_another_split(reader: ReleaseReader, features: Fe
 def test_a_folder_belongs_to_one_training(reader: ReleaseReader, features: FeatureFolder, tmp_path: Path) -> None:
     short = TINY.model_copy(update={"steps": 1})
     train(untaught("flow-dit"), reader, features, tmp_path, short, device="cpu")
-    with pytest.raises(UserError, match="another training"):
+    with pytest.raises(UserError, match=r"another training\.steps, 1, not 12; take another folder"):
         train(untaught("flow-dit"), reader, features, tmp_path, TINY, device="cpu")
-    with pytest.raises(UserError, match="another model"):
+    with pytest.raises(UserError, match='another model, "flow-dit", not "mdm-ddpm"'):
         train(untaught("mdm-ddpm"), reader, features, tmp_path, short, device="cpu")
+    seldom = short.model_copy(update={"validate_every": 3, "save_every": 2, "say_every": 4})
+    train(untaught("flow-dit"), reader, features, tmp_path, seldom, device="cpu")
+
+
+def test_a_start_that_failed_leaves_the_folder_free(tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path / "models" / "one")
+
+    def begin(told: dict[str, int]) -> None:
+        with pytest.raises(RuntimeError), folder.claimed(told, leads=True):
+            raise RuntimeError
+
+    begin({"rate": 1})
+    begin({"rate": 2})
+    folder.checkpoints.write(1, lambda path: path.mkdir(parents=True), leads=True)
+    with pytest.raises(UserError, match="another rate, 2, not 3"), folder.claimed({"rate": 3}, leads=True):
+        pytest.fail("it is another's")
+
+
+@pytest.mark.parametrize("record", [None, b"", b'{"model": "flow', b"[1]", b"\xff\xfe"])
+def test_a_folder_that_does_not_say_whose_it_is_is_left_alone(tmp_path: Path, record: bytes | None) -> None:
+    folder = TrainingFolder(tmp_path)
+    folder.checkpoints.write(1, lambda path: path.mkdir(parents=True), leads=True)
+    if record is not None:
+        folder.record.write_bytes(record)
+    with pytest.raises(UserError, match=r"training\.json does not say whose"), folder.claimed({}, leads=True):
+        pytest.fail("nobody knows whose it is")
+    assert folder.checkpoints.last() is not None
+
+
+def test_one_program_trains_in_a_folder(tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path)
+    holder = rf"is being written by csg405 training \(process {os.getpid()}, since "
+    with folder.claimed({}, leads=True):
+        with pytest.raises(UserError, match=holder), folder.claimed({}, leads=True):
+            pytest.fail("two hold it")
+        with folder.claimed({}, leads=False):  # another process of the same training
+            pass
+    with folder.claimed({}, leads=True):
+        pass
+
+
+def test_a_file_is_no_folder_of_a_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "within"):
+        with pytest.raises(UserError, match="no folder can be made"), TrainingFolder(path).claimed({}, leads=True):
+            pytest.fail("there is a file")
+
+
+def test_what_killed_programs_left_half_written_is_removed(tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path)
+    halves = [tmp_path / ".history.jsonl.x.tmp.jsonl", folder.model / ".model.safetensors.y.tmp.safetensors"]
+    halves.append(folder.checkpoints.folder / ".step-000000007" / "model.safetensors")
+    wholes = [folder.record, folder.model / "config.json"]
+    for path in (*halves, *wholes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    with folder.claimed({}, leads=True):
+        assert not any(path.exists() for path in halves)
+        assert all(path.exists() for path in wholes)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.bin", "custom_checkpoint_0.pkl"])
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_taken(
+    file: str, reader: ReleaseReader, features: FeatureFolder, tmp_path: Path
+) -> None:
+    train(untaught("flow-dit"), reader, features, tmp_path / "whole", TINY, device="cpu")
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+    folder = TrainingFolder(tmp_path / "damaged")
+    newest = folder.checkpoints.last()
+    assert newest is not None
+    assert newest.name == "step-000000012"
+    (newest / file).write_bytes((newest / file).read_bytes()[:100])
+    train(untaught("flow-dit"), reader, features, folder.path, TINY, device="cpu")
+    assert losses(folder.path) == losses(tmp_path / "whole")
+    assert sorted(path.name for path in folder.checkpoints.folder.iterdir()) == [
+        "damaged-step-000000012", "step-000000008", "step-000000012",
+    ]  # fmt: skip
+    for path in folder.checkpoints.folder.glob("step-*"):
+        (path / file).unlink()
+    with pytest.raises(UserError, match="none of the checkpoints can be read"):
+        train(untaught("flow-dit"), reader, features, folder.path, TINY, device="cpu")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("PytorchStreamWriter failed"), SafetensorError("No space left")])
+def test_a_checkpoint_for_which_there_is_no_room_leaves_nothing_and_is_told(tmp_path: Path, error: Exception) -> None:
+    def save(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        raise error
+
+    with pytest.raises(UserError, match=f"after 3 batches cannot be written .{error}.; make room"):
+        Checkpoints(tmp_path).write(3, save, leads=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loss_that_is_no_number_ends_it(reader: ReleaseReader, features: FeatureFolder, tmp_path: Path) -> None:

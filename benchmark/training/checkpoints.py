@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
+import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
+
+from csg405.errors import UserError
 from csg405.table import replace_atomically
+
+log = logging.getLogger(__name__)
 
 _KEPT = 2
 _PREFIX = "step-"
+
+_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
+"""What torch, safetensors and accelerate raise over files that are damaged or missing."""
+
+_UNWRITABLE = (RuntimeError, SafetensorError)
+"""What they raise over a full disk, beside `OSError`."""
 
 
 class Checkpoints:
@@ -20,29 +34,78 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         """Nothing is written yet."""
         self.folder = folder
+        self._damaged: list[Path] = []
 
     def last(self) -> Path | None:
         """The newest."""
-        return max(self._all(), key=lambda path: path.name, default=None)
+        return max(self._all(), default=None)
 
-    def write(self, step: int, save: Any, *, leads: bool) -> None:
+    def unfinished(self) -> list[Path]:
+        """Those that a program was killed over."""
+        return list(self.folder.glob(f".{_PREFIX}*"))
+
+    def load_last(self, load: Callable[[Path], object]) -> bool:
+        """Load the newest that can be read; those that cannot are put aside by the next `write`.
+
+        Args:
+            load: reads all of it from a folder; called in every process.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            UserError: there are some, and none can be read.
+        """
+        for path in sorted(self._all(), reverse=True):
+            try:
+                load(path)
+            except torch.OutOfMemoryError:
+                raise
+            except _UNREADABLE as error:
+                log.warning("%s cannot be read (%s); the one before it is taken", path, error)
+                self._damaged.append(path)
+                continue
+            return True
+        if self._damaged:
+            raise UserError(f"{self.folder}: none of the checkpoints can be read; delete them to begin anew")
+        return False
+
+    def write(self, step: int, save: Callable[[Path], object], *, leads: bool) -> None:
         """Write a checkpoint, and remove those before the last ones.
 
         Args:
             step: batches that were learnt from.
             save: writes all of it to a folder that is given; called in every process.
             leads: whether this process is the one that names and removes.
+
+        Raises:
+            UserError: it cannot be written, mostly for want of room.
         """
         temporary = self.folder / f".{_PREFIX}{step:09d}"
         if leads:
             shutil.rmtree(temporary, ignore_errors=True)
-        save(temporary)
+        try:
+            save(temporary)
+        except _UNWRITABLE as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise UserError(
+                f"{self.folder}: the checkpoint after {step} batches cannot be written ({error}); make room, and run "
+                "the same command again"
+            ) from error
         if leads:
+            self._put_aside()
             final = self.folder / temporary.name.removeprefix(".")
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
-            for path in sorted(self._all(), key=lambda path: path.name)[:-_KEPT]:
+            for path in sorted(self._all())[:-_KEPT]:
                 shutil.rmtree(path)
+
+    def _put_aside(self) -> None:
+        for path in self._damaged:
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+        self._damaged.clear()
 
     def _all(self) -> list[Path]:
         return list(self.folder.glob(f"{_PREFIX}*"))

@@ -1,12 +1,10 @@
-"""What all trainings share: how fast is learnt, by which optimiser, what is averaged, and whose a folder is."""
+"""What all trainings share: where is learnt, how fast, by which optimiser, and what is averaged."""
 
 from __future__ import annotations
 
 import functools
-import json
+import logging
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +13,27 @@ from torch.optim.swa_utils import AveragedModel
 
 from csg405.benchmark.training.settings import LearningSettings
 from csg405.errors import UserError
-from csg405.table import write_text
+
+
+def accelerator_of(settings: LearningSettings, *, device: str | None, **others: Any) -> Any:
+    """What spreads a training over the processes that there are.
+
+    Args:
+        settings: of the training.
+        device: `cpu`, `cuda`, or what accelerate finds if nothing is said.
+        others: of `accelerate.Accelerator`.
+
+    Raises:
+        UserError: `cuda` is asked for, and there is no GPU.
+    """
+    from accelerate import Accelerator
+
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    precision = "bf16" if settings.precision == "bf16" else "no"
+    found = Accelerator(cpu=device == "cpu", mixed_precision=precision, **others)
+    if device == "cuda" and found.device.type == "cpu":
+        raise UserError("device=cuda: torch finds no GPU here; take device=cpu, or see `csg405 doctor`")
+    return found
 
 
 def rate_at(step: int, settings: LearningSettings) -> float:
@@ -54,21 +72,3 @@ def check_finite(name: str, value: float, *, step: int) -> None:
     """
     if not math.isfinite(value):
         raise UserError(f"the {name} is {value} after {step} batches; train with a smaller rate")
-
-
-def claimed(folder: Path, told: Mapping[str, Any]) -> list[str]:
-    """Say in a folder what is trained there, unless it says so already.
-
-    Args:
-        folder: of one training.
-        told: values of JSON by name.
-
-    Returns:
-        Names of the values that are others there; none where the folder is this training's.
-    """
-    path = folder / "training.json"
-    if not path.is_file():
-        write_text(path, json.dumps(told, indent=1) + "\n")
-        return []
-    held = json.loads(path.read_text(encoding="utf-8"))
-    return [name for name in told if held.get(name) != told[name]]

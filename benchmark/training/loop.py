@@ -27,11 +27,10 @@ from csg405.benchmark.data import Features, WindowLoader
 from csg405.benchmark.models.base import Example, GestureModel
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.seeds import mixed
-from csg405.benchmark.training.checkpoints import Checkpoints, History
 from csg405.benchmark.training.examples import endless, example, fit, windows_of
-from csg405.benchmark.training.learning import averaged_of, check_finite, claimed, optimiser_of, rate_at
+from csg405.benchmark.training.folder import TrainingFolder
+from csg405.benchmark.training.learning import accelerator_of, averaged_of, check_finite, optimiser_of, rate_at
 from csg405.benchmark.training.settings import TrainSettings
-from csg405.errors import UserError
 from csg405.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -89,68 +88,72 @@ def train(
         features: of its sound, by the extractor that the model names.
         folder: of checkpoints, log and the model; one training's alone.
         settings: see `TrainSettings`.
-        device: `cpu`, or what accelerate finds if nothing is said.
+        device: `cpu`, `cuda`, or what accelerate finds if nothing is said.
         validate: judges the averaged model now and then, on the validation split.
 
     Returns:
         The folder of the model.
 
     Raises:
-        UserError: the release has too little, the folder is another training's, or the loss is no number any more.
+        UserError: the release has too little, the folder is another training's or is being written, or the loss is no
+            number any more.
     """
-    from accelerate import Accelerator
+    accelerator = accelerator_of(settings, device=device, log_with="tensorboard", project_dir=folder)
+    place = TrainingFolder(folder)
+    with place.claimed(_told(model, settings), leads=accelerator.is_main_process):
+        run = _run(model, reader, features, place, settings, accelerator, validate)
+        run.resume()
+        run.learn()
+        run.finish()
+    return place.model
 
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
-    accelerator = Accelerator(
-        cpu=device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no", log_with="tensorboard",
-        project_dir=folder,
-    )  # fmt: skip
-    _claim(folder, model, settings)
+
+def _run(
+    model: GestureModel,
+    reader: ReleaseReader,
+    features: Features,
+    folder: TrainingFolder,
+    settings: TrainSettings,
+    accelerator: Any,
+    validate: Validate | None,
+) -> _Run:
+    """A training that is ready to begin, or to go on."""
     windows = windows_of(
         model, reader, features, settings, rank=accelerator.process_index, ranks=accelerator.num_processes,
         pin=accelerator.device.type == "cuda",
     )  # fmt: skip
-    checkpoints = Checkpoints(folder / "checkpoints")
-    if checkpoints.last() is None:  # else what was fitted is in it
+    if folder.checkpoints.last() is None:  # else what was fitted is in it
         fit(model, windows_of(model, reader, features, settings), seed=settings.seed)
     learner, optimiser = accelerator.prepare(Learner(model), optimiser_of(model, settings))
     averaged = averaged_of(model, settings).to(accelerator.device)
     place = Place(windows)
     accelerator.register_for_checkpointing(averaged, place)
-    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, place, checkpoints, validate)
-    run.resume()
-    run.learn()
-    run.finish()
-    return folder / "model"
+    return _Run(folder, settings, accelerator, learner, optimiser, averaged, place, validate)
 
 
 @dataclasses.dataclass
 class _Run:
     """A training that is going on."""
 
-    folder: Path
+    folder: TrainingFolder
     settings: TrainSettings
     accelerator: Any
     learner: Any
     optimiser: Any
     averaged: AveragedModel
     place: Place
-    checkpoints: Checkpoints
     validate: Validate | None
 
     def __post_init__(self) -> None:
-        self.history = History(self.folder / "history.jsonl")
         self.step_of = torch.compile(self.learner) if self.settings.compile else self.learner
         self.model = cast(GestureModel, self.averaged.module)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        last = self.checkpoints.last()
-        if last is not None:
-            self.accelerator.load_state(last)
+        if self.folder.checkpoints.load_last(self.accelerator.load_state):
             log.info("training goes on from step %d", self.place.step)
         if self.accelerator.is_main_process:
-            self.history.go_on_from(self.place.step)
+            self.folder.history.go_on_from(self.place.step)
         self.accelerator.init_trackers("tensorboard")
 
     def learn(self) -> None:
@@ -173,7 +176,8 @@ class _Run:
                     )
                     since, told = time.monotonic(), step
                 if step % settings.save_every == 0 or step == settings.steps:
-                    self.checkpoints.write(step, self.accelerator.save_state, leads=self.accelerator.is_main_process)
+                    leads = self.accelerator.is_main_process
+                    self.folder.checkpoints.write(step, self.accelerator.save_state, leads=leads)
                 if self.validate is not None and (step % settings.validate_every == 0 or step == settings.steps):
                     self._validate()
 
@@ -201,7 +205,7 @@ class _Run:
 
     def _log(self, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
-            self.history.tell({"step": self.place.step, **values})
+            self.folder.history.tell({"step": self.place.step, **values})
         self.accelerator.log(values, step=self.place.step)
 
     def _validate(self) -> None:
@@ -213,19 +217,10 @@ class _Run:
     def finish(self) -> None:
         """Write the averaged model."""
         if self.accelerator.is_main_process:
-            models.save(self.model.eval(), self.folder / "model")
+            models.save(self.model.eval(), self.folder.model)
         self.accelerator.end_training()
 
 
-def _claim(folder: Path, model: GestureModel, settings: TrainSettings) -> None:
-    """Say in a folder what is trained there.
-
-    Raises:
-        UserError: something else is.
-    """
-    lasting = settings.model_dump(exclude={"workers", "say_every", "save_every", "compile"})
-    wrong = claimed(folder, {"model": model.name, "settings": model.settings.model_dump(), "training": lasting})
-    if wrong:
-        raise UserError(
-            f"{folder} holds a training with another {' and '.join(wrong)}; take another folder, or go on with the same"
-        )
+def _told(model: GestureModel, settings: TrainSettings) -> dict[str, Any]:
+    """What makes it this training and no other."""
+    return {"model": model.name, "settings": model.settings.model_dump(), "training": settings.lasting()}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from csg405.config import Settings
 
 
 class LearningSettings(Settings):
     """What the settings of all trainings have."""
+
+    ASIDE: ClassVar[frozenset[str]] = frozenset({"say_every", "save_every", "validate_every", "validation_clips"})
+    """Settings that change nothing of what is learnt."""
 
     seed: int = Field(405, ge=0, description="of everything")
     steps: int = Field(100_000, ge=1, description="batches that are learnt from")
@@ -25,9 +28,15 @@ class LearningSettings(Settings):
     save_every: int = Field(1000, ge=1, description="batches between two checkpoints")
     validate_every: int = Field(5000, ge=1, description="batches between two validations")
 
+    def lasting(self) -> dict[str, Any]:
+        """All that a training's outcome depends on."""
+        return self.model_dump(exclude=set(self.ASIDE))
+
 
 class TrainSettings(LearningSettings):
     """How a model of gesture is trained; the defaults are for one GPU and a release of hours."""
+
+    ASIDE = LearningSettings.ASIDE | {"workers", "compile", "samples"}
 
     stride: int = Field(25, ge=1, description="frames from one window of a clip to the next")
     voices: float = Field(0.8, ge=0, le=1, description="part of the windows that are learnt in another one's voice")
@@ -43,3 +52,11 @@ class ModelChoice(Settings):
     name: str = Field("flow-dit", description="flow-dit or mdm-ddpm")
     size: str | None = Field("S", description="a size of that model, or none for its settings' defaults")
     settings: dict[str, Any] = Field({}, description="settings of the model, laid over the size's")
+
+    @field_validator("settings")
+    @classmethod
+    def _of_the_model(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Which model it is, and of which size, is said beside them."""
+        if wrong := {"name", "size"} & settings.keys():
+            raise ValueError(f"{min(wrong)} is no setting of a model; it stands beside `settings`")
+        return settings

@@ -56,6 +56,8 @@ SIZES: dict[str, dict[str, Any]] = {
 class FilmTrainSettings(LearningSettings):
     """How a network is trained; the defaults are for one GPU and a release of hours."""
 
+    ASIDE = LearningSettings.ASIDE | {"checkpointing"}
+
     steps: int = Field(200_000, ge=1, description="batches that are learnt from")
     batch: int = Field(4, ge=1, description="windows in a batch of one process")
     rate: float = Field(1e-4, gt=0, description="highest learning rate")

@@ -14,8 +14,8 @@ at the end are the averaged weights.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -31,9 +31,8 @@ from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwo
 from csg405.benchmark.renderers.pose_diffusion.pools import Batch, Pools, as_guide, as_picture
 from csg405.benchmark.renderers.pose_diffusion.settings import FilmTrainSettings
 from csg405.benchmark.seeds import mixed
-from csg405.benchmark.training.checkpoints import Checkpoints, History
-from csg405.benchmark.training.learning import averaged_of, check_finite, claimed, optimiser_of, rate_at
-from csg405.errors import UserError
+from csg405.benchmark.training.folder import TrainingFolder
+from csg405.benchmark.training.learning import accelerator_of, averaged_of, check_finite, optimiser_of, rate_at
 from csg405.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -92,43 +91,41 @@ def train(
         reader: of a release with films.
         folder: of checkpoints, log and the network; one training's alone.
         settings: see `FilmTrainSettings`.
-        device: `cpu`, or what accelerate finds if nothing is said.
+        device: `cpu`, `cuda`, or what accelerate finds if nothing is said.
         vae: folder or name of the autoencoder; what the network's settings say when missing.
 
     Returns:
         The folder of the network.
 
     Raises:
-        UserError: the release has no films, the folder is another training's, or the loss is no number any more.
+        UserError: the release has no films, the folder is another training's or is being written, or the loss is no
+            number any more.
     """
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no")
-    _claim(folder, network, settings)
-    network.checkpointing = settings.checkpointing
-    latents = latents_of(network.settings, device=accelerator.device, vae=vae)
-    pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
-    learner, optimiser = accelerator.prepare(
-        Learner(network, continued=settings.continued), optimiser_of(network, settings)
-    )
-    averaged = averaged_of(network, settings)
-    run = _Run(folder, settings, accelerator, learner, optimiser, averaged, latents, pools)
-    accelerator.register_for_checkpointing(averaged, run)
-    try:
-        run.resume()
-        run.learn(_held_out(reader, network, settings))
-    finally:
-        pools.close()
-    if accelerator.is_main_process:
-        networks.save(run.network.eval(), folder / "model")
-    return folder / "model"
+    accelerator = accelerator_of(settings, device=device)
+    place = TrainingFolder(folder)
+    with place.claimed(_told(network, settings), leads=accelerator.is_main_process):
+        network.checkpointing = settings.checkpointing
+        latents = latents_of(network.settings, device=accelerator.device, vae=vae)
+        pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
+        learner, optimiser = accelerator.prepare(
+            Learner(network, continued=settings.continued), optimiser_of(network, settings)
+        )
+        averaged = averaged_of(network, settings)
+        run = _Run(place, settings, accelerator, learner, optimiser, averaged, latents, pools)
+        accelerator.register_for_checkpointing(averaged, run)
+        with contextlib.closing(pools):
+            run.resume()
+            run.learn(_held_out(reader, network, settings))
+        if accelerator.is_main_process:
+            networks.save(run.network.eval(), place.model)
+    return place.model
 
 
 @dataclasses.dataclass
 class _Run:
     """A training that is going on."""
 
-    folder: Path
+    folder: TrainingFolder
     settings: FilmTrainSettings
     accelerator: Any
     learner: Any
@@ -140,8 +137,6 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.averaged.to(self.accelerator.device)
-        self.checkpoints = Checkpoints(self.folder / "checkpoints")
-        self.history = History(self.folder / "history.jsonl")
         self.network = cast(PoseDiffusionNetwork, self.averaged.module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -154,12 +149,10 @@ class _Run:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        last = self.checkpoints.last()
-        if last is not None:
-            self.accelerator.load_state(last)
+        if self.folder.checkpoints.load_last(self.accelerator.load_state):
             log.info("training goes on from step %d", self.step)
         if self.accelerator.is_main_process:
-            self.history.go_on_from(self.step)
+            self.folder.history.go_on_from(self.step)
 
     def learn(self, held_out: list[Batch]) -> None:
         """From where it is to the last step, with a loss on other people's films now and then."""
@@ -179,7 +172,7 @@ class _Run:
                     self._validate(held_out)
                 if last or self.step % settings.save_every == 0:
                     leads = self.accelerator.is_main_process
-                    self.checkpoints.write(self.step, self.accelerator.save_state, leads=leads)
+                    self.folder.checkpoints.write(self.step, self.accelerator.save_state, leads=leads)
 
     def _learn_once(self, batch: Batch) -> Tensor:
         settings = self.settings
@@ -199,7 +192,7 @@ class _Run:
         for name, value in values.items():
             check_finite(name, value, step=self.step)
         if self.accelerator.is_main_process:
-            self.history.tell({"step": self.step, **values})
+            self.folder.history.tell({"step": self.step, **values})
 
     def _validate(self, held_out: list[Batch]) -> None:
         if held_out and self.accelerator.is_main_process:
@@ -238,12 +231,6 @@ def _held_out(reader: ReleaseReader, network: PoseDiffusionNetwork, settings: Fi
         pools.close()
 
 
-def _claim(folder: Path, network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> None:
-    """Say in a folder what is trained there.
-
-    Raises:
-        UserError: something else is.
-    """
-    lasting = settings.model_dump(exclude={"say_every", "save_every", "validate_every", "checkpointing"})
-    if claimed(folder, {"settings": json.loads(network.settings.model_dump_json()), "training": lasting}):
-        raise UserError(f"{folder} holds a training with other settings; take another folder, or the same settings")
+def _told(network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> dict[str, Any]:
+    """What makes it this training and no other."""
+    return {"renderer": network.name, "settings": network.settings.model_dump(), "training": settings.lasting()}
