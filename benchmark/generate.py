@@ -52,8 +52,7 @@ def read_picture(path: Path, *, most_px: int) -> Image:
     Raises:
         UserError: there is no picture in the file, or a strip of one.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    _check_file(path)
     held = np.fromfile(path, np.uint8)
     read = cv2.imdecode(held, cv2.IMREAD_COLOR) if held.size else None
     if read is None:
@@ -66,6 +65,11 @@ def read_picture(path: Path, *, most_px: int) -> Image:
     if (height, width) == image.shape[:2]:
         return np.asarray(image, np.uint8)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: {'a folder; give a file' if path.is_dir() else 'there is no such file'}")
 
 
 def person_in(image: Image, pair: PosePair) -> Person:
@@ -91,8 +95,7 @@ def read_speech(path: Path) -> FloatArray:
     Raises:
         UserError: there is no such file, no sound in it, or too much.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    _check_file(path)
     try:
         samples = whole_sound(path, longest_s=_LONGEST_S)
     except Unreadable as error:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from csg405.errors import UserError
 from csg405.table import replace_atomically, write_text
 
+N = TypeVar("N", bound=nn.Module)
 S = TypeVar("S", bound=BaseModel)
 
 CONFIG = "config.json"
@@ -50,27 +53,87 @@ def write(network: nn.Module, folder: Path, told: Mapping[str, Any]) -> None:
         network: whose weights are written.
         folder: that is there.
         told: values of JSON by name: what the network is, and its settings.
+
+    Raises:
+        UserError: there is no room.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     held = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    replace_atomically(folder / WEIGHTS, lambda path: save_file(held, path))
+    try:
+        replace_atomically(folder / WEIGHTS, lambda path: save_file(held, path))
+    except SafetensorError as error:
+        raise UserError(f"{folder / WEIGHTS} cannot be written ({error}); make room and try again") from error
     write_text(folder / CONFIG, json.dumps(told, indent=1) + "\n")
 
 
-def fill(network: nn.Module, path: Path, *, name: str) -> None:
-    """Load a network's weights.
+def read(folder: Path, *, kind: str) -> tuple[str, dict[str, Any]]:
+    """What a folder's configuration says: which network it is, and its settings by name.
+
+    Args:
+        folder: of a network.
+        kind: the key under which its name stands.
 
     Raises:
-        UserError: the file is missing or damaged, or holds others.
+        UserError: there is no configuration, or it does not say both.
     """
-    from safetensors import SafetensorError
+    path = folder / CONFIG
+    try:
+        told = json.loads(path.read_bytes())
+        name, settings = told[kind], told["settings"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: no {kind} of ours: it has to say `{kind}` and `settings` ({error!r})") from error
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise UserError(f"{path}: no {kind} of ours: `{kind}` has to be a text, and `settings` values by name")
+    return name, settings
+
+
+def filled(make: Callable[[], N], path: Path, *, name: str) -> N:
+    """A network with the weights of a file, ready to be used.
+
+    Args:
+        make: makes it, with any weights.
+        path: of the file.
+        name: of the network, for messages.
+
+    Raises:
+        UserError: the file is missing or damaged, holds weights of another network, or numbers that are not finite.
+            This is found out before room is taken for a network that does not fit.
+    """
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        with torch.device("meta"):  # shapes alone: settings may ask for more than there is memory
+            wanted = {key: tuple(value.shape) for key, value in make().state_dict().items()}
+        with safe_open(path, framework="pt") as file:
+            held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
+        if wrong := sorted(key for key in {*wanted, *held} if wanted.get(key) != held.get(key)):
+            seen, asked = held.get(wrong[0], "missing"), wanted.get(wrong[0], "none")
+            raise UserError(f"{path}: not the weights of this {name}: {wrong[0]} is {seen}, wanted {asked}")
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not the weights of this {name}: {error}") from error
+    for key, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f"{path}: {key} holds numbers that are not finite; this {name} was not trained to its end")
+    network = make()
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+@contextmanager
+def moving_to(device: str) -> Iterator[None]:
+    """Around what moves networks to a device.
+
+    Raises:
+        UserError: there is no such device, or no room on it.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
+        raise UserError(f"device {device}: {str(error).splitlines()[0]}; take cpu, or see `csg405 doctor`") from error
 
 
 def validated(make: Callable[[], S], *, name: str) -> S:

@@ -111,6 +111,9 @@ def test_files_that_hold_something_else_are_told(picture: Path, speech: Path, tm
                  lambda: generate.read_speech(tmp_path / "no.wav")):  # fmt: skip
         with pytest.raises(UserError, match="no such file"):
             read()
+    for read in (lambda: generate.read_picture(tmp_path, most_px=512), lambda: generate.read_speech(tmp_path)):
+        with pytest.raises(UserError, match="a folder; give a file"):
+            read()
 
 
 def test_pictures_that_are_empty_or_strips_are_told(tmp_path: Path) -> None:
@@ -129,6 +132,12 @@ def test_a_film_cannot_be_a_folder_or_lie_in_a_file(tmp_path: Path, out: str) ->
     words = ["generate", "--image", "p.png", "--audio", "s.wav", "--out", str(tmp_path / out), "--model", "nowhere"]
     with pytest.raises(UserError, match="a folder, or within a file"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_networks_that_there_are_not_are_told(tmp_path: Path) -> None:
+    words = ["generate", "--image", "p.png", "--audio", "s.wav", "--out", str(tmp_path / "f.mp4"), "--model", "nowhere"]
+    with pytest.raises(UserError, match=r"pose: Input should be 'lightweight', .*; seen 'nope'"):
+        CliRunner().invoke(app, [*words, "--pose", "nope"], catch_exceptions=False)
 
 
 def test_sound_of_any_rate_is_whole(speech: Path) -> None:

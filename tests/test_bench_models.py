@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,65 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match="not the weights"):
         models.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("[1, 2]", "has to say `model` and `settings`"),
+        ("[" * 100_000, "has to say `model` and `settings`"),
+        ('{"model": 3, "settings": {}}', "`model` has to be a text"),
+        ('{"model": "flow-dit", "settings": null}', "`settings` values by name"),
+        ('{"model": "flow-dit", "settings": ["width"]}', "`settings` values by name"),
+        ('{"model": "flow-dit", "settings": {"name": "x"}}', "flow-dit: name"),
+        ('{"model": "flow-dit", "settings": {"size": "tiny"}}', "flow-dit: size"),
+        ('{"model": "os.path", "settings": {}}', "there are flow-dit, mdm-ddpm"),
+    ],
+)
+def test_configurations_that_say_something_else_are_told(tmp_path: Path, told: str, message: str) -> None:
+    models.save(untaught("flow-dit"), tmp_path)
+    (tmp_path / "config.json").write_text(told)
+    with pytest.raises(UserError, match=message):
+        models.load(tmp_path)
+
+
+def test_settings_that_ask_for_more_than_the_weights_take_no_room(model: GestureModel, tmp_path: Path) -> None:
+    models.save(model, tmp_path)
+    path = tmp_path / "config.json"
+    told = json.loads(path.read_text())
+    told["settings"] |= {"width": 65_536, "layers": 40, "heads": 4}  # terabytes
+    path.write_text(json.dumps(told))
+    with pytest.raises(UserError, match=rf"not the weights of this {model.name}: .* is \(.*\), wanted \(.*\)"):
+        models.load(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_told(model: GestureModel, tmp_path: Path) -> None:
+    with torch.no_grad():
+        model.codec.mean[3] = float("nan")
+    models.save(model, tmp_path)
+    with pytest.raises(UserError, match=r"codec\.mean holds numbers that are not finite"):
+        models.load(tmp_path)
+
+
+def test_sampling_beyond_all_sense_is_refused(model: GestureModel) -> None:
+    for guidance in (-1.0, 1e30, float("inf"), float("nan")):
+        with pytest.raises(UserError, match="wanted 0 to 100"):
+            model.sampling(guidance=guidance)
+    with pytest.raises(UserError, match="wanted 1 or more"):
+        model.sampling(steps=0)
+
+
+def test_a_motion_that_is_none_is_told(model: GestureModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "make", lambda window, _: torch.full((1, window.within.shape[1], 2), float("nan")))
+    monkeypatch.setattr(model.codec, "decode", lambda numbers, _: numbers)
+    with pytest.raises(UserError, match="made numbers that are not finite"):
+        sample(model, [asked(9)])
+
+
+def test_a_device_that_is_not_there_is_told(model: GestureModel, tmp_path: Path) -> None:
+    models.save(model, tmp_path)
+    with pytest.raises(UserError, match=r"device tpu: .*take cpu"):
+        models.load(tmp_path, device="tpu")
 
 
 # ---- sizes and formulas

@@ -26,6 +26,7 @@ import torch
 from csg405 import weights
 from csg405.benchmark.audio.features import ENCODERS, checked
 from csg405.benchmark.audio.settings import Layers
+from csg405.benchmark.pretrained import moving_to
 from csg405.errors import UserError
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, SAMPLES_PER_FRAME
 from csg405.schema import FloatArray
@@ -152,7 +153,8 @@ class SpeechEncoder:
         made_up = sorted(key for key in info["missing_keys"] if key not in _UNUSED)
         if made_up:
             raise UserError(f"{self.name}: {self.folder} lacks {len(made_up)} weights, {made_up[0]} among them")
-        return model.train(False).to(self.device, self._type)
+        with moving_to(self.device):
+            return model.train(False).to(self.device, self._type)
 
 
 def _clock(config: Any) -> tuple[int, int]:

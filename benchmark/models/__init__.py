@@ -7,8 +7,7 @@ normaliser with them) and a card. Nothing in it is a program.
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ NAMES = ("flow-dit", "mdm-ddpm")
 """All models; the first is the default."""
 
 
-def create(name: str, *, size: str | None = None, **settings: Any) -> GestureModel:
+def create(name: str, /, *, size: str | None = None, **settings: Any) -> GestureModel:
     """A model that has learnt nothing.
 
     Args:
@@ -32,15 +31,10 @@ def create(name: str, *, size: str | None = None, **settings: Any) -> GestureMod
     Raises:
         UserError: no such model, size or setting.
     """
-    from csg405.benchmark.pretrained import validated
-
-    module = _module(name)
-    sizes: Mapping[str, Mapping[str, Any]] = module.SIZES
+    sizes: Mapping[str, Mapping[str, Any]] = _module(name).SIZES
     if size is not None and size not in sizes:
         raise UserError(f"{name} of size {size!r}: there are {', '.join(sizes)}")
-    model_class, settings_class = _classes(module)
-    values = {**(sizes[size] if size else {}), **settings}
-    return model_class(validated(lambda: settings_class(**values), name=name))  # type: ignore[no-any-return]
+    return _maker(name, {**(sizes[size] if size else {}), **settings})()
 
 
 def features_of(name: str, size: str | None, settings: Mapping[str, Any]) -> str | None:
@@ -50,15 +44,24 @@ def features_of(name: str, size: str | None, settings: Mapping[str, Any]) -> str
     return named
 
 
-def load(source: str | Path, *, revision: str | None = None) -> GestureModel:
+def load(source: str | Path, *, revision: str | None = None, device: str = "cpu") -> GestureModel:
     """The model in a folder, or in a repository of the Hub, ready to sample.
 
+    Args:
+        source: folder, or name on the Hub.
+        revision: of the repository.
+        device: where it is to be.
+
     Raises:
-        UserError: there is none, or it is none of ours.
+        UserError: there is none, it is none of ours, or there is no such device.
     """
     from csg405.benchmark import pretrained
 
-    return _open(pretrained.folder_of(source, revision=revision, wanted="model"))
+    folder = pretrained.folder_of(source, revision=revision, wanted="model")
+    name, settings = pretrained.read(folder, kind="model")
+    model = pretrained.filled(_maker(name, settings), folder / pretrained.WEIGHTS, name=name)
+    with pretrained.moving_to(device):
+        return model.to(device)
 
 
 def save(model: GestureModel, folder: Path) -> None:
@@ -66,19 +69,13 @@ def save(model: GestureModel, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _open(folder: Path) -> GestureModel:
-    from csg405.benchmark.pretrained import CONFIG, WEIGHTS, fill
+def _maker(name: str, settings: Mapping[str, Any]) -> Callable[[], GestureModel]:
+    """Makes a model by settings that are checked at once."""
+    from csg405.benchmark.pretrained import validated
 
-    try:
-        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        name, settings = told["model"], told["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder}: no model of ours: {CONFIG} has to say `model` and `settings` ({error!r})"
-        ) from error
-    model = create(name, **settings)
-    fill(model, folder / WEIGHTS, name=name)
-    return model.eval()
+    model_class, settings_class = _classes(_module(name))
+    checked = validated(lambda: settings_class.model_validate(settings), name=name)
+    return lambda: model_class(checked)
 
 
 def _module(name: str) -> Any:

@@ -24,18 +24,21 @@ from csg405.config import Settings
 from csg405.errors import UserError
 from csg405.schema import FloatArray
 
+MOST_GUIDANCE = 100.0
+"""Of the sound; beyond this no motion is left."""
+
 
 class ModelSettings(Settings):
     """What the settings of all models have."""
 
     features: str = Field("prosody", description="name of the audio features: see csg405.benchmark.audio")
-    features_dim: int = Field(1, ge=1, description="numbers of them a frame")
-    frames: int = Field(100, ge=8, description="frames that are made at once, 25 a second")
+    features_dim: int = Field(1, ge=1, le=65_536, description="numbers of them a frame")
+    frames: int = Field(100, ge=8, le=10_000, description="frames that are made at once, 25 a second")
     context: int = Field(20, ge=1, description="frames made before, that the next window goes on from")
     lookahead: int = Field(0, ge=0, description="last frames of a window that are made anew by the next one")
     drop_audio: float = Field(0.1, ge=0, lt=1, description="part of the windows that are learnt without sound")
-    steps: int = Field(10, ge=1, description="of sampling, if nothing else is asked for")
-    guidance: float = Field(1.0, ge=0, description="scale of the sound's guidance; 1 is none")
+    steps: int = Field(10, ge=1, le=10_000, description="of sampling, if nothing else is asked for")
+    guidance: float = Field(1.0, ge=0, le=MOST_GUIDANCE, description="scale of the sound's guidance; 1 is none")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,15 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
         return told
 
     def sampling(self, *, steps: int | None = None, guidance: float | None = None) -> Sampling:
-        """How to sample, by its own settings where nothing is said."""
+        """How to sample, by its own settings where nothing is said.
+
+        Raises:
+            UserError: no steps, or guidance beyond all sense.
+        """
+        if steps is not None and steps < 1:
+            raise UserError(f"{self.name}: {steps} steps; wanted 1 or more")
+        if guidance is not None and not 0 <= guidance <= MOST_GUIDANCE:
+            raise UserError(f"{self.name}: guidance {guidance}; wanted 0 to {MOST_GUIDANCE}, 1 being none")
         return Sampling(
             steps=self.settings.steps if steps is None else steps,
             guidance=self.settings.guidance if guidance is None else guidance,

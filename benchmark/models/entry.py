@@ -69,13 +69,13 @@ def write(
         UserError: the model is not to be had, the folder holds something else, also predictions of another model or
             sampling, or the release lacks the split.
     """
-    model = models.load(source).to(device)
+    model = models.load(source, device=device)
     sampling = model.sampling(steps=steps, guidance=guidance)
+    reader = ReleaseReader(folders)
     made_by = {
         "model": _digest(model), "sampling": dataclasses.asdict(sampling), "seeds": seeds, "split": split,
-        "own_speech": listening is None,
+        "release": reader.digest(split), "own_speech": listening is None,
     }  # fmt: skip
-    reader = ReleaseReader(folders)
     make = features.maker(AudioSettings(features=model.settings.features, folder=weights), device=device)
     cached = cache.compute(reader, make, engine, split=split)
     _begin(folder, folders, made_by, split=split)

@@ -25,7 +25,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from csg405 import keypoints as kp
-from csg405.benchmark.models.base import Example, GestureModel, ModelSettings, Sampling, Window, masked_mean
+from csg405.benchmark.models.base import (
+    MOST_GUIDANCE,
+    Example,
+    GestureModel,
+    ModelSettings,
+    Sampling,
+    Window,
+    masked_mean,
+)
 from csg405.benchmark.models.codec import Codec
 from csg405.benchmark.models.layers import Block, Head, Nearby, Sinusoid, rotations
 
@@ -42,8 +50,8 @@ _TIME_SCALE = 1000.0
 class FlowSettings(ModelSettings):
     """Settings of `flow-dit`."""
 
-    width: int = Field(384, ge=16, description="numbers of a token")
-    layers: int = Field(8, ge=1, description="blocks")
+    width: int = Field(384, ge=16, le=65_536, description="numbers of a token")
+    layers: int = Field(8, ge=1, le=1000, description="blocks")
     heads: int = Field(6, ge=1, description="of attention")
     shift: float = Field(6.0, ge=1, description="how much times are shifted towards noise; 1 is not at all")
     nearest: float = Field(0.25, gt=0, le=1, description="least 1 - t by which the velocity's error is divided")
@@ -51,7 +59,7 @@ class FlowSettings(ModelSettings):
     bones: float = Field(0.2, ge=0, description="weight of the loss on lengths of bones")
     continued: float = Field(0.6, ge=0, le=1, description="part of the windows learnt as going on from known frames")
     lookahead: int = Field(5, ge=0, description="last frames of a window that are made anew by the next one")
-    guidance: float = Field(1.5, ge=0, description="scale of the sound's guidance; 1 is none")
+    guidance: float = Field(1.5, ge=0, le=MOST_GUIDANCE, description="scale of the sound's guidance; 1 is none")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -28,7 +28,7 @@ def sample(model: GestureModel, requests: Sequence[Request], *, sampling: Sampli
     """Motions [n, 133, 2] px for requests, made side by side; each is what it would be alone, to rounding.
 
     Raises:
-        UserError: a request cannot be met; see `checked`.
+        UserError: a request cannot be met (see `checked`), or what is made is no motion.
     """
     pieces: list[list[FloatArray]] = [[] for _ in requests]
     for chunk in stream(model, requests, sampling=sampling):
@@ -153,6 +153,8 @@ class _Made:
         self.context = numbers[: kept - self.start][-self.model.settings.context :]
         self.done, self.windows = kept, self.windows + 1
         placed = self.model.codec.decode(fresh[None], self.references)[0]
+        if not placed.isfinite().all():
+            raise UserError(f"{self.model.name} made numbers that are not finite; sample with less guidance")
         return np.asarray(placed.float().cpu().numpy())
 
     def _numbers(self, keypoints_px: Tensor) -> Tensor:

@@ -23,7 +23,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from csg405 import keypoints as kp
-from csg405.benchmark.models.base import Example, GestureModel, ModelSettings, Sampling, Window, masked_mean
+from csg405.benchmark.models.base import (
+    MOST_GUIDANCE,
+    Example,
+    GestureModel,
+    ModelSettings,
+    Sampling,
+    Window,
+    masked_mean,
+)
 from csg405.benchmark.models.codec import Codec
 from csg405.benchmark.models.layers import sinusoid
 
@@ -39,15 +47,15 @@ _MOST_BETA = 0.999
 class MdmSettings(ModelSettings):
     """Settings of `mdm-ddpm`; the defaults are the sizes of the reference's parser."""
 
-    width: int = Field(512, ge=16, description="numbers of a token")
-    layers: int = Field(8, ge=1, description="of the transformer encoder")
+    width: int = Field(512, ge=16, le=65_536, description="numbers of a token")
+    layers: int = Field(8, ge=1, le=1000, description="of the transformer encoder")
     heads: int = Field(4, ge=1, description="of attention")
-    feed: int = Field(1024, ge=16, description="numbers inside of a feed-forward layer")
+    feed: int = Field(1024, ge=16, le=262_144, description="numbers inside of a feed-forward layer")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the encoder and on positions")
-    frames: int = Field(250, ge=8, description="frames that are made at once, 25 a second")
+    frames: int = Field(250, ge=8, le=10_000, description="frames that are made at once, 25 a second")
     context: int = Field(25, ge=1, description="known frames before them")
-    steps: int = Field(100, ge=1, description="of the diffusion; sampling with fewer skips some")
-    guidance: float = Field(3.5, ge=0, description="scale of the sound's guidance; 1 is none")
+    steps: int = Field(100, ge=1, le=10_000, description="of the diffusion; sampling with fewer skips some")
+    guidance: float = Field(3.5, ge=0, le=MOST_GUIDANCE, description="scale of the sound's guidance; 1 is none")
     drop_root: bool = Field(False, description="fault of the reference: the neck's track is no part of the motion")
     seed_from_target: bool = Field(False, description="fault of the reference: known frames are the clip's own")
 

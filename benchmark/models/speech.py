@@ -73,7 +73,7 @@ class Performer:
         Raises:
             UserError: one of them is not to be had, or they do not fit together.
         """
-        model = models.load(source).to(device)
+        model = models.load(source, device=device)
         listening = extractor(model.settings.features, weights, device=device)
         if listening.dim != model.settings.features_dim:
             raise UserError(

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from csg405 import keypoints as kp
 from csg405.benchmark.preprocess import Pictures
+from csg405.benchmark.pretrained import moving_to
 from csg405.benchmark.renderers.base import Job, Renderer
 from csg405.errors import UserError
 from csg405.keypoints import drawing
@@ -203,7 +204,7 @@ def _load(source: str | Path, *, device: str, dtype: torch.dtype, offload: Offlo
     """The pipeline, where it is to run.
 
     Raises:
-        UserError: it is not there, or is another one.
+        UserError: it is not there, or is another one, or the device is not.
     """
     _check(Path(source))
     try:
@@ -215,12 +216,13 @@ def _load(source: str | Path, *, device: str, dtype: torch.dtype, offload: Offlo
             f"download {HUB} (about 70 GB) and give its folder as `weights`"
         ) from error
     pipeline.set_progress_bar_config(disable=True)
-    if offload == "model":
-        pipeline.enable_model_cpu_offload(device=device)
-    elif offload == "sequential":
-        pipeline.enable_sequential_cpu_offload(device=device)
-    else:
-        pipeline.to(device)
+    with moving_to(device):
+        if offload == "model":
+            pipeline.enable_model_cpu_offload(device=device)
+        elif offload == "sequential":
+            pipeline.enable_sequential_cpu_offload(device=device)
+        else:
+            pipeline.to(device)
     return pipeline
 
 

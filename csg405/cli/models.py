@@ -103,7 +103,7 @@ def train_renderer(
         place = trainer.train(
             networks.create(size, seed=settings.film_train.seed),
             benchmark_module("release").ReleaseReader(opened.folders), folder, settings.film_train,
-            device="cpu" if opened.common.device == "cpu" else None, vae=vae,
+            device=opened.common.device, vae=vae,
         )  # fmt: skip
     say(f"renderer: {place}; use it with `--renderer pose-diffusion --renderer-set model={place}`")
 
@@ -163,11 +163,11 @@ def generate(
         raise UserError(f"--out {out}: a folder, or within a file; give a file's name in a folder")
     started = time.monotonic()
     module = benchmark_module("generate")
+    video = benchmark_module("video_networks")
+    seen = benchmark_module("pretrained").validated(lambda: video.VideoSettings(pose=pose), name="generate")
     drawn = benchmark_module("renderers.base").renderer(renderer, **_pairs(renderer_settings or []))
     wave = module.read_speech(audio)
-    networks = benchmark_module("video_networks").Networks(
-        benchmark_module("video_networks").VideoSettings(pose=pose), device=device
-    )
+    networks = video.Networks(seen, device=device)
     person = module.person_in(module.read_picture(image, most_px=most_px), networks.pose)
     performer = benchmark_module("models.speech").Performer.open(model, weights=weights, device=device)
     frames = len(wave) // SAMPLES_PER_FRAME

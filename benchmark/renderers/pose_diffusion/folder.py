@@ -40,28 +40,26 @@ def save(network: PoseDiffusionNetwork, folder: Path) -> None:
     network.save_pretrained(folder)
 
 
-def load(source: str | Path, *, revision: str | None = None) -> PoseDiffusionNetwork:
+def load(source: str | Path, *, revision: str | None = None, device: str = "cpu") -> PoseDiffusionNetwork:
     """The network in a folder, or in a repository of the Hub, ready to sample.
 
+    Args:
+        source: folder, or name on the Hub.
+        revision: of the repository.
+        device: where it is to be.
+
     Raises:
-        UserError: there is none, or it is none of ours.
+        UserError: there is none, it is none of ours, or there is no such device.
     """
     advice = "; train one, see docs/renderers.md, and give its folder"
-    return _open(pretrained.folder_of(source, revision=revision, wanted=NAME, advice=advice))
-
-
-def _open(folder: Path) -> PoseDiffusionNetwork:
-    config = folder / pretrained.CONFIG
-    try:
-        told = json.loads(config.read_text(encoding="utf-8"))
-        name, settings = told["renderer"], dict(told["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{config}: no {NAME}: it has to say `renderer` and `settings` ({error!r})") from error
+    folder = pretrained.folder_of(source, revision=revision, wanted=NAME, advice=advice)
+    name, settings = pretrained.read(folder, kind="renderer")
     if name != NAME:
-        raise UserError(f"{config}: a {name}, wanted a {NAME}")
-    network = PoseDiffusionNetwork(_validated(settings))
-    pretrained.fill(network, folder / pretrained.WEIGHTS, name=NAME)
-    return network.eval()
+        raise UserError(f"{folder / pretrained.CONFIG}: a {name}, wanted a {NAME}")
+    checked = _validated(settings)
+    network = pretrained.filled(lambda: PoseDiffusionNetwork(checked), folder / pretrained.WEIGHTS, name=NAME)
+    with pretrained.moving_to(device):
+        return network.to(device)
 
 
 def _validated(values: dict[str, Any]) -> NetworkSettings:

@@ -59,7 +59,7 @@ class PoseDiffusion(Renderer):
             raise UserError("pose-diffusion: no model; give the folder of one that was trained, or its name on the Hub")
         if steps is not None and steps < 1:
             raise UserError(f"pose-diffusion: steps={steps}: wanted 1 or more")
-        self.network = folder.load(model).to(device)
+        self.network = folder.load(model, device=device)
         settings = self.network.settings
         latents = latents_of(settings, device=torch.device(device), vae=vae)
         self.sampler = Sampler(
