@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import optimize
 
 from csg405 import keypoints as kp
 from csg405.benchmark import models
@@ -290,17 +291,36 @@ def test_the_sizes_are_those_that_are_told() -> None:
     assert released.parameters_m() == pytest.approx(217.52, abs=0.01)  # 217,520,374 by the reference's own sizes
 
 
-def test_a_window_goes_on_at_the_speed_of_the_one_before_and_is_itself_again_soon() -> None:
-    known = torch.arange(5.0)[:, None] * torch.tensor([1.0, -2.0])
-    fresh = torch.randn(20, 2, generator=torch.Generator().manual_seed(1))
-    made = joined(torch.cat([known, fresh]), known=5)
-    assert torch.equal(made[:5], known)
-    assert torch.allclose(made[5], torch.tensor([5.0, -10.0]))
-    assert torch.equal(made[13:], fresh[8:])
-    moved = (made[5:13] - fresh[:8]).abs()
+@pytest.mark.parametrize("fresh", [1, 2, 5, 8, 20])
+def test_a_window_goes_on_smoothly_and_is_itself_again_soon(fresh: int) -> None:
+    straight = torch.arange(5.0 + fresh)[:, None] * torch.tensor([1.0, -2.0])
+    assert torch.allclose(joined(straight, known=5), straight, atol=1e-5), "what is smooth is not moved"
+    apart, jump = straight.clone(), torch.tensor([3.0, 1.0])
+    apart[5:] += jump
+    whole = joined(apart, known=5)
+    assert torch.equal(whole[:5], apart[:5])
+    assert torch.equal(whole[13:], apart[13:])
+    moved = (whole - apart)[5:13].abs()
     assert (moved.diff(dim=0) < 0).all(), "it dies away"
-    assert torch.equal(joined(known, known=5), known)
-    assert torch.equal(joined(torch.cat([known[:1], fresh]), known=1), torch.cat([known[:1], fresh]))
+    assert (whole[5] - straight[5]).norm() < 0.4 * jump.norm(), "it begins near where the window before was going"
+
+
+def test_the_move_over_a_join_is_the_smoothest_there_is() -> None:
+    rng = np.random.default_rng(4)
+    before, made = rng.normal(size=5), rng.normal(size=20)
+
+    def bent(move: np.ndarray) -> float:
+        """Squares of accelerations over the join, and of the move's own after it."""
+        over = np.concatenate([before[-2:], made[:2] + move[:2]])
+        alone = np.concatenate([move, [0, 0]])
+        return float((np.diff(over, n=2) ** 2).sum() + (np.diff(alone, n=2) ** 2).sum())
+
+    wanted = optimize.minimize(bent, np.zeros(8), method="BFGS").x
+    found = joined(torch.from_numpy(np.concatenate([before, made]))[:, None], known=5)[5:, 0].numpy()
+    assert found[:8] - made[:8] == pytest.approx(wanted, abs=1e-5)
+    assert found[8:].tolist() == made[8:].tolist()
+    alone = torch.from_numpy(before[:1])[:, None]
+    assert torch.equal(joined(torch.cat([alone, alone + 3]), known=1), torch.cat([alone, alone + 3]))
 
 
 @pytest.mark.parametrize(("shift", "middle"), [(1.0, 0.5), (6.0, 1 / 7)])

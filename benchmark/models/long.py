@@ -2,15 +2,14 @@
 
 A window's first frames are known: the reference at the beginning, the last frames made before it later. Its last
 frames, made without the sound that follows them, are made anew by the next window. Where a window goes on, its first
-frames are moved so that they begin with the speed at which the window before ended, and what they were moved by dies
-away (after Bollo, "Inertialization", Game Developers Conference 2018): so no join is seen. Only one window is in
-memory, so frames can be taken while the sound still comes in: `stream` waits for a window and no more.
+frames are moved so that they go on smoothly from the window before, and what they are moved by dies away: so no join is
+seen. Only one window is in memory: `stream` gives frames as soon as their window is made.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -56,6 +55,9 @@ def stream(
 
 _FADE = 8
 """Frames, 0.32 s, in which a window's move to the one before it dies away."""
+
+_ORDER = 2
+"""Of the derivative that is kept small over a join: acceleration. With jerk, moves are nearly three times as large."""
 
 _NONE: FloatArray = np.zeros((0, 133, 2), np.float32)
 
@@ -165,16 +167,29 @@ class _Made:
 
 
 def joined(numbers: Tensor, *, known: int) -> Tensor:
-    """Numbers [n, d] whose first new frame goes on from the `known` ones before it at their last speed.
+    """Numbers [n, d] whose new frames go on smoothly from the `known` ones before them.
 
-    The frames after it are moved by ever less, over `_FADE` frames; later ones stay.
+    The first `_FADE` new frames are moved, later ones stay. Of all such moves it is the one by which the accelerations
+    over the join, and those of the move itself after it, have the smallest sum of squares. Where fewer frames are new,
+    they are moved like the first of many.
     """
-    if known < 2 or len(numbers) <= known:
+    if known < _ORDER or len(numbers) <= known:
         return numbers
+    over = numbers[known - _ORDER : known + _ORDER]
+    if len(over) < 2 * _ORDER:  # a single new frame; one that goes on from it is thought of
+        over = torch.cat([over, 2 * over[-1:] - over[-2:-1]])
     fresh = numbers[known : known + _FADE]
-    apart = 2 * numbers[known - 1] - numbers[known - 2] - fresh[0]
-    part = 0.5 + 0.5 * torch.cos(torch.arange(len(fresh), device=numbers.device) * (math.pi / _FADE))
-    return torch.cat([numbers[:known], fresh + part[:, None] * apart, numbers[known + _FADE :]])
+    moved = fresh + (_move().to(numbers) @ over)[: len(fresh)]
+    return torch.cat([numbers[:known], moved, numbers[known + _FADE :]])
+
+
+@functools.cache
+def _move() -> Tensor:
+    """[_FADE, 2 _ORDER] from the frames at either side of a join to the move of the new ones."""
+    around = torch.eye(_ORDER + _FADE + _ORDER, dtype=torch.float64).diff(n=_ORDER, dim=0)
+    over, of_move = around[:_ORDER, : 2 * _ORDER], around[:, _ORDER : _ORDER + _FADE]
+    found: Tensor = -torch.linalg.pinv(of_move)[:, :_ORDER] @ over
+    return found
 
 
 @torch.inference_mode()
