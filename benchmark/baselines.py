@@ -137,13 +137,14 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
     from csg405.benchmark import models
     from csg405.benchmark.audio import cache, features
     from csg405.benchmark.training import loop
+    from csg405.benchmark.training.learning import main_process_first
     from csg405.benchmark.training.validation import Validation
 
     audio, settings = bench.config.audio, settings or bench.config.train
     wanted = models.features_of(choice.name, choice.size, choice.settings) or audio.features
     reader = ReleaseReader(bench.folders)
     make = features.maker(audio.model_copy(update={"features": wanted}), device=bench.device)
-    with bench.engine() as engine:
+    with main_process_first(bench.device), bench.engine() as engine:
         cached = cache.compute(reader, make, engine)
     own = {**choice.settings, "features": wanted, "features_dim": cached.dim}
     validate = None
@@ -169,6 +170,8 @@ def _through(bench: Bench, choice: BaselineChoice, *, again: bool) -> Done:
 
 def _trained(bench: Bench, choice: BaselineChoice, folder: Path, *, again: bool) -> Path:
     """The model, trained where it is not there yet."""
+    from csg405.benchmark.training.folder import differences
+
     settings = bench.config.train.model_copy(update=choice.train.model_dump(exclude_unset=True))
     wanted = {
         "release": bench.training_data, "model": choice.name, "size": choice.size,
@@ -177,15 +180,15 @@ def _trained(bench: Bench, choice: BaselineChoice, folder: Path, *, again: bool)
     }  # fmt: skip
     record, model = folder / _MADE_FROM, folder / "model"
     held = _read(record)
-    others = [name for name in wanted if held is not None and held.get(name) != wanted[name]]
+    others = differences(held, wanted) if held is not None else []
     if others and not again:
         raise UserError(
-            f"{folder} holds a training that was begun with another {' and '.join(others)}; begin anew with --again, "
+            f"{folder} holds a training that was begun with another {'; '.join(others)}; begin anew with --again, "
             "which deletes it, or give the baseline another `label`"
         )
     if others:
         shutil.rmtree(folder)
-    if held == wanted and (model / "config.json").is_file():
+    if held is not None and not others and (model / "config.json").is_file():
         log.info("%s: trained already", choice.title)
         return model
     write_text(record, json.dumps(wanted, indent=1) + "\n")

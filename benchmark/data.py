@@ -11,6 +11,7 @@ read, and `prefetch` batches a worker that wait to be taken.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -326,11 +327,18 @@ class WindowLoader:
     def _go_on(self) -> None:
         self.dataset.epoch, self.dataset.taken = self._place()
 
+    @functools.cached_property
+    def _release(self) -> str:
+        clips = [[entry.clip_id, entry.n_frames, entry.shard] for entry in self.dataset.entries]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
+
     def _settings(self) -> dict[str, Any]:
         """All that the sequence of batches follows from."""
-        clips = [[entry.clip_id, entry.n_frames, entry.shard] for entry in self.dataset.entries]
-        release = hashlib.sha256(json.dumps(clips).encode()).hexdigest()
-        return {"clips": release, **dataclasses.asdict(self.dataset.windows), **dataclasses.asdict(self.dataset.order)}
+        return {
+            "clips": self._release,
+            **dataclasses.asdict(self.dataset.windows),
+            **dataclasses.asdict(self.dataset.order),
+        }
 
 
 def loader(

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from csg405.errors import UserError
+from csg405.errors import UserError, first_line
 from csg405.table import replace_atomically, write_text
 
 N = TypeVar("N", bound=nn.Module)
@@ -117,7 +117,9 @@ def filled(make: Callable[[], N], path: Path, *, name: str) -> N:
         raise UserError(f"{path}: not the weights of this {name}: {error}") from error
     for key, value in weights.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f"{path}: {key} holds numbers that are not finite; this {name} was not trained to its end")
+            raise UserError(
+                f"{path}: {key} holds numbers that are not finite; did the training of this {name} diverge?"
+            )
     network = make()
     network.load_state_dict(weights)
     return network.eval()
@@ -133,7 +135,7 @@ def moving_to(device: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, AssertionError) as error:  # torch has both for a device that is not there
-        raise UserError(f"device {device}: {str(error).splitlines()[0]}; take cpu, or see `csg405 doctor`") from error
+        raise UserError(f"device {device}: {first_line(error)}; take cpu, or see `csg405 doctor`") from error
 
 
 def validated(make: Callable[[], S], *, name: str) -> S:

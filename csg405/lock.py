@@ -1,4 +1,7 @@
-"""Lock files: two programs never write one place, and one that is killed lets go of it."""
+"""Lock files: two programs never write one place.
+
+A program that is killed lets go, with the last of the processes that it forked.
+"""
 
 from __future__ import annotations
 
@@ -34,4 +37,7 @@ def locked(path: Path, *, what: str, command: str) -> Iterator[None]:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         handle.write(f"csg405 {command} (process {os.getpid()}, since {now})\n")
         handle.flush()
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough while a forked process has the file open, too

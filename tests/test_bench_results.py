@@ -220,7 +220,7 @@ def test_a_training_of_other_settings_is_deleted_only_when_asked(copied: World) 
     before = model.read_bytes()
     done, failed = baselines.run(alone(copied, train={"seed": 6, "steps": 3}))
     assert done == []
-    assert "begun with another training; begin anew with --again" in failed[TITLES[0]]
+    assert "begun with another training.seed, 405, not 6; training.steps, 8, not 3; begin anew" in failed[TITLES[0]]
     assert model.read_bytes() == before
     done, failed = baselines.run(alone(copied, train={"seed": 6, "steps": 3}), again=True)
     assert failed == {}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +62,37 @@ def features(reader: ReleaseReader) -> FeatureFolder:
     return held
 
 
+@dataclasses.dataclass
+class Alone:
+    """What a checkpoint asks of a training: of one process, with a state of one file."""
+
+    is_main_process: bool = True
+    num_processes: int = 1
+    error: Exception | None = None
+
+    def wait_for_everyone(self) -> None:
+        pass
+
+    def save_state(self, output_dir: Path) -> None:
+        output_dir.mkdir(parents=True)
+        (output_dir / "state").touch()
+        self._fail()
+
+    def load_state(self, input_dir: Path) -> None:
+        assert (input_dir / "state").is_file()
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def held(
+    folder: TrainingFolder, told: dict[str, Any], processes: Alone | None = None
+) -> contextlib.AbstractContextManager[None]:
+    return folder.claimed(told, processes or Alone(), command="benchmark train")
+
+
 def untaught(name: str) -> GestureModel:
     torch.manual_seed(1)
     return models.create(name, features_dim=extractor("prosody").dim, **SETTINGS[name])
@@ -87,6 +123,75 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_losses(
     assert losses(tmp_path / "broken") == wanted
     one, other = (models.load(folder).state_dict() for folder in (place, tmp_path / "whole" / "model"))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_validation_in_which_a_training_was_stopped_is_made_again(
+    reader: ReleaseReader, features: FeatureFolder, tmp_path: Path
+) -> None:
+    settings = TINY.model_copy(update={"validate_every": 4})
+    steps: list[int] = []
+
+    def validate(_: GestureModel, step: int) -> dict[str, float]:
+        steps.append(step)
+        if steps in ([4], [4, 4, 8, 12]):
+            raise KeyboardInterrupt
+        return {"value": float(step)}
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(untaught("flow-dit"), reader, features, tmp_path, settings, device="cpu", validate=validate)
+    train(untaught("flow-dit"), reader, features, tmp_path, settings, device="cpu", validate=validate)
+    assert steps == [4, 4, 8, 12, 12]
+    told = [
+        line["validation_value"] for line in History(tmp_path / "history.jsonl").lines() if "validation_value" in line
+    ]
+    assert told == [4, 8, 12]
+
+
+def test_trainings_of_two_precisions_follow_each_other(
+    reader: ReleaseReader, features: FeatureFolder, tmp_path: Path
+) -> None:
+    for precision in ("bf16", "float32"):
+        settings = TINY.model_copy(update={"precision": precision, "steps": 1})
+        train(untaught("flow-dit"), reader, features, tmp_path / precision, settings, device="cpu")
+    found = [models.load(tmp_path / precision / "model").state_dict() for precision in ("bf16", "float32")]
+    assert any(not torch.equal(found[0][name], found[1][name]) for name in found[0]), "the second had its own"
+
+
+@pytest.mark.long
+def test_processes_train_one_model_together_and_go_on_when_killed(reader: ReleaseReader, tmp_path: Path) -> None:
+    told = {**TINY.model_dump(), "steps": 20, "save_every": 2, "validation_clips": 0}
+    words = [f"benchmark.train.{name}={value}" for name, value in told.items()]
+    words += [f"benchmark.model.settings={json.dumps(SETTINGS['flow-dit'])}", "benchmark.model.size=null", "device=cpu"]
+    command = [
+        sys.executable, "-m", "csg405.cli", "benchmark", "train", "--run", reader.folders.name, "--out", str(tmp_path),
+        "--workers", "1", *[word for text in words for word in ("--set", text)],
+    ]  # fmt: skip
+    history = History(tmp_path / "history.jsonl")
+
+    def launch() -> list[subprocess.Popen[bytes]]:
+        shared = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+        shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        told = [os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+        return [subprocess.Popen(command, cwd=reader.folders.root, env=each) for each in told]
+
+    first = launch()
+    while all(one.poll() is None for one in first) and not any(line["step"] >= 7 for line in history.lines()):
+        time.sleep(0.01)
+    for one in first:
+        one.kill()
+    assert [one.wait() for one in first] == [-signal.SIGKILL] * 2, "they were going on"
+    assert [one.wait() for one in launch()] == [0, 0]
+    assert [step for step, _ in losses(tmp_path)] == list(range(1, 21))
+    assert models.load(tmp_path / "model").name == "flow-dit"
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000000018", "step-000000020"]
+    assert len(list((tmp_path / "checkpoints" / "step-000000020").glob("random_states_*.pkl"))) == 2
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 @pytest.mark.long
@@ -173,43 +278,43 @@ def test_a_start_that_failed_leaves_the_folder_free(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path / "models" / "one")
 
     def begin(told: dict[str, int]) -> None:
-        with pytest.raises(RuntimeError), folder.claimed(told, leads=True):
+        with pytest.raises(RuntimeError), held(folder, told):
             raise RuntimeError
 
     begin({"rate": 1})
     begin({"rate": 2})
-    folder.checkpoints.write(1, lambda path: path.mkdir(parents=True), leads=True)
-    with pytest.raises(UserError, match="another rate, 2, not 3"), folder.claimed({"rate": 3}, leads=True):
+    folder.checkpoints.write(1, Alone())
+    with pytest.raises(UserError, match="another rate, 2, not 3"), held(folder, {"rate": 3}):
         pytest.fail("it is another's")
 
 
 @pytest.mark.parametrize("record", [None, b"", b'{"model": "flow', b"[1]", b"\xff\xfe"])
 def test_a_folder_that_does_not_say_whose_it_is_is_left_alone(tmp_path: Path, record: bytes | None) -> None:
     folder = TrainingFolder(tmp_path)
-    folder.checkpoints.write(1, lambda path: path.mkdir(parents=True), leads=True)
+    folder.checkpoints.write(1, Alone())
     if record is not None:
         folder.record.write_bytes(record)
-    with pytest.raises(UserError, match=r"training\.json does not say whose"), folder.claimed({}, leads=True):
+    with pytest.raises(UserError, match=r"training\.json does not say whose"), held(folder, {}):
         pytest.fail("nobody knows whose it is")
     assert folder.checkpoints.last() is not None
 
 
 def test_one_program_trains_in_a_folder(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path)
-    holder = rf"is being written by csg405 training \(process {os.getpid()}, since "
-    with folder.claimed({}, leads=True):
-        with pytest.raises(UserError, match=holder), folder.claimed({}, leads=True):
+    holder = rf"is being written by csg405 benchmark train \(process {os.getpid()}, since "
+    with held(folder, {}):
+        with pytest.raises(UserError, match=holder), held(folder, {}):
             pytest.fail("two hold it")
-        with folder.claimed({}, leads=False):  # another process of the same training
+        with held(folder, {}, Alone(is_main_process=False)):  # another process of the same training
             pass
-    with folder.claimed({}, leads=True):
+    with held(folder, {}):
         pass
 
 
 def test_a_file_is_no_folder_of_a_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "within"):
-        with pytest.raises(UserError, match="no folder can be made"), TrainingFolder(path).claimed({}, leads=True):
+        with pytest.raises(UserError, match="no folder can be made"), held(TrainingFolder(path), {}):
             pytest.fail("there is a file")
 
 
@@ -221,7 +326,7 @@ def test_what_killed_programs_left_half_written_is_removed(tmp_path: Path) -> No
     for path in (*halves, *wholes):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    with folder.claimed({}, leads=True):
+    with held(folder, {}):
         assert not any(path.exists() for path in halves)
         assert all(path.exists() for path in wholes)
 
@@ -244,20 +349,33 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_taken(
     ]  # fmt: skip
     for path in folder.checkpoints.folder.glob("step-*"):
         (path / file).unlink()
-    with pytest.raises(UserError, match="none of the checkpoints can be read"):
+    with pytest.raises(UserError, match=r"no checkpoint can be read .step-000000012: .*; step-000000008: "):
         train(untaught("flow-dit"), reader, features, folder.path, TINY, device="cpu")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("PytorchStreamWriter failed"), SafetensorError("No space left")])
 def test_a_checkpoint_for_which_there_is_no_room_leaves_nothing_and_is_told(tmp_path: Path, error: Exception) -> None:
-    def save(folder: Path) -> None:
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").touch()
-        raise error
+    folder = TrainingFolder(tmp_path)
 
+    def write(step: int, processes: Alone) -> None:
+        with held(folder, {}, processes):
+            folder.checkpoints.write(step, processes)
+
+    write(2, Alone())
     with pytest.raises(UserError, match=f"after 3 batches cannot be written .{error}.; make room"):
-        Checkpoints(tmp_path).write(3, save, leads=True)
-    assert list(tmp_path.iterdir()) == []
+        write(3, Alone(error=error))
+    assert [path.name for path in folder.checkpoints.folder.iterdir()] == ["step-000000002"]
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write(1, Alone())
+    checkpoints.write(2, Alone())
+    with pytest.raises(PermissionError):
+        checkpoints.load_last(Alone(error=PermissionError()))
+    with pytest.raises(UserError, match=r"step-000000002: odd; step-000000001: odd.; move them away"):
+        checkpoints.load_last(Alone(error=ValueError("odd\nand more")))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_loss_that_is_no_number_ends_it(reader: ReleaseReader, features: FeatureFolder, tmp_path: Path) -> None:
@@ -290,7 +408,7 @@ def test_the_rate_rises_and_falls() -> None:
 def test_only_the_last_checkpoints_stay(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (5, 10, 100):
-        checkpoints.write(step, lambda folder: folder.mkdir(parents=True), leads=True)
+        checkpoints.write(step, Alone())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000010", "step-000000100"]
     assert checkpoints.last() == tmp_path / "step-000000100"
 

@@ -53,7 +53,7 @@ class MdmSettings(ModelSettings):
     feed: int = Field(1024, ge=16, le=262_144, description="numbers inside of a feed-forward layer")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the encoder and on positions")
     frames: int = Field(250, ge=8, le=10_000, description="frames that are made at once, 25 a second")
-    context: int = Field(25, ge=1, description="known frames before them")
+    context: int = Field(25, ge=1, le=10_000, description="known frames before them")
     steps: int = Field(100, ge=1, le=10_000, description="of the diffusion; sampling with fewer skips some")
     guidance: float = Field(3.5, ge=0, le=MOST_GUIDANCE, description="scale of the sound's guidance; 1 is none")
     drop_root: bool = Field(False, description="fault of the reference: the neck's track is no part of the motion")

@@ -30,7 +30,7 @@ from csg405 import keypoints as kp
 from csg405.benchmark.preprocess import Pictures
 from csg405.benchmark.pretrained import moving_to
 from csg405.benchmark.renderers.base import Job, Renderer
-from csg405.errors import UserError
+from csg405.errors import UserError, first_line
 from csg405.keypoints import drawing
 from csg405.media.decode import Image, resize
 from csg405.schema import FloatArray
@@ -212,7 +212,7 @@ def _load(source: str | Path, *, device: str, dtype: torch.dtype, offload: Offlo
         pipeline: Any = Continued.from_pretrained(str(source), vae=vae, dtype=dtype)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"wan-animate: {source}: cannot be read ({str(error).strip().partition(chr(10))[0]}); "
+            f"wan-animate: {source}: cannot be read ({first_line(error)}); "
             f"download {HUB} (about 70 GB) and give its folder as `weights`"
         ) from error
     pipeline.set_progress_bar_config(disable=True)

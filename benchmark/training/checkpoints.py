@@ -6,26 +6,41 @@ import json
 import logging
 import pickle
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 
-from csg405.errors import UserError
-from csg405.table import replace_atomically
+from csg405.errors import UserError, first_line
+from csg405.table import replace_atomically, sync
 
 log = logging.getLogger(__name__)
 
 _KEPT = 2
 _PREFIX = "step-"
 
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError)
+_UNREADABLE = (
+    FileNotFoundError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
 """What torch, safetensors and accelerate raise over files that are damaged or missing."""
 
-_UNWRITABLE = (RuntimeError, SafetensorError)
-"""What they raise over a full disk, beside `OSError`."""
+
+class Processes(Protocol):
+    """What is asked of accelerate's `Accelerator`."""
+
+    is_main_process: bool
+    num_processes: int
+
+    def wait_for_everyone(self) -> None:
+        """Until all processes are here."""
+
+    def save_state(self, output_dir: Path) -> object:
+        """Write all that is needed to go on to a folder."""
+
+    def load_state(self, input_dir: Path) -> object:
+        """Go on from it."""
 
 
 class Checkpoints:
@@ -44,11 +59,8 @@ class Checkpoints:
         """Those that a program was killed over."""
         return list(self.folder.glob(f".{_PREFIX}*"))
 
-    def load_last(self, load: Callable[[Path], object]) -> bool:
-        """Load the newest that can be read; those that cannot are put aside by the next `write`.
-
-        Args:
-            load: reads all of it from a folder; called in every process.
+    def load_last(self, processes: Processes) -> bool:
+        """Go on from the newest that every process can read; newer ones are put aside by the next `write`.
 
         Returns:
             Whether there was one.
@@ -56,49 +68,67 @@ class Checkpoints:
         Raises:
             UserError: there are some, and none can be read.
         """
+        reasons: list[str] = []
         for path in sorted(self._all(), reverse=True):
-            try:
-                load(path)
-            except torch.OutOfMemoryError:
-                raise
-            except _UNREADABLE as error:
-                log.warning("%s cannot be read (%s); the one before it is taken", path, error)
-                self._damaged.append(path)
-                continue
-            return True
-        if self._damaged:
-            raise UserError(f"{self.folder}: none of the checkpoints can be read; delete them to begin anew")
+            reason = _load(path, processes)
+            if reason is None:
+                return True
+            log.warning("%s cannot be read (%s); the one before it is taken", path, reason)
+            self._damaged.append(path)
+            reasons.append(f"{path.name}: {reason}")
+        if reasons:
+            raise UserError(
+                f"{self.folder}: no checkpoint can be read ({'; '.join(reasons)}); move them away to begin anew"
+            )
         return False
 
-    def write(self, step: int, save: Callable[[Path], object], *, leads: bool) -> None:
-        """Write a checkpoint, and remove those before the last ones.
+    def write(self, step: int, processes: Processes) -> None:
+        """Write a checkpoint, and remove those before the last ones; called in every process.
 
         Args:
             step: batches that were learnt from.
-            save: writes all of it to a folder that is given; called in every process.
-            leads: whether this process is the one that names and removes.
+            processes: all of the training's.
 
         Raises:
-            UserError: it cannot be written, mostly for want of room.
+            UserError: torch or safetensors cannot write it, mostly for want of room.
+            OSError: the disk is full.
         """
         temporary = self.folder / f".{_PREFIX}{step:09d}"
+        leads = processes.is_main_process
         if leads:
             shutil.rmtree(temporary, ignore_errors=True)
+        processes.wait_for_everyone()
         try:
-            save(temporary)
-        except _UNWRITABLE as error:
-            shutil.rmtree(temporary, ignore_errors=True)
+            processes.save_state(temporary)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, SafetensorError) as error:
             raise UserError(
-                f"{self.folder}: the checkpoint after {step} batches cannot be written ({error}); make room, and run "
-                "the same command again"
+                f"{self.folder}: the checkpoint after {step} batches cannot be written ({first_line(error)}); make "
+                "room, and run the same command again"
             ) from error
+        processes.wait_for_everyone()
         if leads:
             self._put_aside()
-            final = self.folder / temporary.name.removeprefix(".")
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.rename(final)
+            self._name(temporary)
             for path in sorted(self._all())[:-_KEPT]:
-                shutil.rmtree(path)
+                self._remove(path)
+        processes.wait_for_everyone()
+
+    def _name(self, temporary: Path) -> None:
+        for path in (*temporary.rglob("*"), temporary):
+            sync(path)
+        final = self.folder / temporary.name.removeprefix(".")
+        if final.exists():
+            self._remove(final)
+        temporary.rename(final)
+        sync(self.folder)
+
+    def _remove(self, path: Path) -> None:
+        """A folder that is seen under its name is whole."""
+        hidden = path.with_name(f".{path.name}.old")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
 
     def _put_aside(self) -> None:
         for path in self._damaged:
@@ -111,6 +141,22 @@ class Checkpoints:
         return list(self.folder.glob(f"{_PREFIX}*"))
 
 
+def _load(path: Path, processes: Processes) -> str | None:
+    """Why some process cannot read a checkpoint; None where all have."""
+    reason = None
+    try:
+        processes.load_state(path)
+    except torch.OutOfMemoryError:
+        raise
+    except _UNREADABLE as error:
+        reason = first_line(error)
+    if processes.num_processes == 1:
+        return reason
+    from accelerate.utils import gather_object
+
+    return next((one for one in gather_object([reason]) if one is not None), None)
+
+
 class History:
     """What is told of a training, a line of JSON each; lines of steps that are made anew are taken back."""
 
@@ -119,7 +165,7 @@ class History:
         self.path = path
 
     def go_on_from(self, step: int) -> None:
-        """Keep what was told up to a step."""
+        """Keep what was told up to a step; nothing where it is below 0."""
         kept = [line for line in self.lines() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         replace_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from csg405 import lock
-from csg405.benchmark.training.checkpoints import Checkpoints, History
+from csg405.benchmark.training.checkpoints import Checkpoints, History, Processes
 from csg405.errors import UserError
 from csg405.table import write_text
 
@@ -34,24 +34,28 @@ class TrainingFolder:
         self.history = History(path / "history.jsonl")
 
     @contextmanager
-    def claimed(self, told: Mapping[str, Any], *, leads: bool) -> Iterator[None]:
+    def claimed(self, told: Mapping[str, Any], processes: Processes, *, command: str) -> Iterator[None]:
         """Hold the folder while a training writes it.
 
         Args:
             told: what the training is: values of JSON, two trainings with the same being one.
-            leads: whether this is the process that writes; the others of a training rely on it.
+            processes: all of the training's; the main one holds the folder for the others.
+            command: of csg405 that trains.
 
         Raises:
             UserError: another program holds the folder, what lies there is another training's, or it is no folder.
         """
-        if not leads:
+        if not processes.is_main_process:
             yield
             return
         self._make()
-        with lock.locked(self.path / ".lock", what=f"{self.path}", command="training"):
+        with lock.locked(self.path / ".lock", what=f"{self.path}", command=command):
             self._claim(json.loads(json.dumps(told)))
             self._tidy()
-            yield
+            try:
+                yield
+            finally:
+                self._tidy()
 
     def _make(self) -> None:
         try:
@@ -64,7 +68,7 @@ class TrainingFolder:
         if self.checkpoints.last() is None and not self.model.is_dir():
             write_text(self.record, json.dumps(told, indent=1) + "\n")
             return
-        others = _differences(self._held(), told)
+        others = differences(self._held(), told)
         if others:
             raise UserError(f"{self.path} holds a training with another {'; '.join(others)}; {_OTHERWISE}")
 
@@ -78,21 +82,21 @@ class TrainingFolder:
         return held
 
     def _tidy(self) -> None:
-        """Remove what programs that were killed have left half-written."""
+        """Remove what was left half-written, by this program or one that was killed."""
         for folder in (self.path, self.model):
             for path in folder.glob(".*.tmp*"):
                 path.unlink()
         for path in self.checkpoints.unfinished():
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _differences(held: Mapping[str, Any], told: Mapping[str, Any], within: str = "") -> list[str]:
+def differences(held: Mapping[str, Any], told: Mapping[str, Any], within: str = "") -> list[str]:
     """What is told and held otherwise: dotted names, with what is there and what is wanted."""
     found = []
     for name, wanted in told.items():
         there = held.get(name)
         if isinstance(there, dict) and isinstance(wanted, dict):
-            found += _differences(there, wanted, f"{within}{name}.")
+            found += differences(there, wanted, f"{within}{name}.")
         elif there != wanted:
             found.append(f"{within}{name}, {json.dumps(there)}, not {json.dumps(wanted)}")
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import logging
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,9 +16,12 @@ from torch.optim.swa_utils import AveragedModel
 from csg405.benchmark.training.settings import LearningSettings
 from csg405.errors import UserError
 
+_LONGEST_WAIT = datetime.timedelta(hours=6)
+"""Of processes for the one that validates."""
+
 
 def accelerator_of(settings: LearningSettings, *, device: str | None, **others: Any) -> Any:
-    """What spreads a training over the processes that there are.
+    """What spreads a training over the processes that there are, one training after the other.
 
     Args:
         settings: of the training.
@@ -26,14 +31,25 @@ def accelerator_of(settings: LearningSettings, *, device: str | None, **others: 
     Raises:
         UserError: `cuda` is asked for, and there is no GPU.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate.state import AcceleratorState
 
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     precision = "bf16" if settings.precision == "bf16" else "no"
-    found = Accelerator(cpu=device == "cpu", mixed_precision=precision, **others)
+    AcceleratorState._reset_state()  # else the precision of an earlier training would stay
+    waiting = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
+    found = Accelerator(cpu=device == "cpu", mixed_precision=precision, kwargs_handlers=[waiting], **others)
     if device == "cuda" and found.device.type == "cpu":
         raise UserError("device=cuda: torch finds no GPU here; take device=cpu, or see `csg405 doctor`")
     return found
+
+
+def main_process_first(device: str | None) -> AbstractContextManager[None]:
+    """What is within is done by the main process, then by the others."""
+    from accelerate import PartialState
+
+    first: AbstractContextManager[None] = PartialState(cpu=device == "cpu").main_process_first()
+    return first
 
 
 def rate_at(step: int, settings: LearningSettings) -> float:

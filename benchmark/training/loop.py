@@ -99,13 +99,13 @@ def train(
             number any more.
     """
     accelerator = accelerator_of(settings, device=device, log_with="tensorboard", project_dir=folder)
-    place = TrainingFolder(folder)
-    with place.claimed(_told(model, settings), leads=accelerator.is_main_process):
-        run = _run(model, reader, features, place, settings, accelerator, validate)
+    held = TrainingFolder(folder)
+    with held.claimed(_told(model, settings), accelerator, command="benchmark train"):
+        run = _run(model, reader, features, held, settings, accelerator, validate)
         run.resume()
         run.learn()
         run.finish()
-    return place.model
+    return held.model
 
 
 def _run(
@@ -150,10 +150,11 @@ class _Run:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        if self.folder.checkpoints.load_last(self.accelerator.load_state):
+        goes_on = self.folder.checkpoints.load_last(self.accelerator)
+        if goes_on:
             log.info("training goes on from step %d", self.place.step)
         if self.accelerator.is_main_process:
-            self.folder.history.go_on_from(self.place.step)
+            self.folder.history.go_on_from(self.place.step if goes_on else -1)
         self.accelerator.init_trackers("tensorboard")
 
     def learn(self) -> None:
@@ -169,17 +170,19 @@ class _Run:
                 self.place.step += 1
                 progress.advance()
                 step = self.place.step
-                if step % settings.say_every == 0 or step == settings.steps:
+                tells, saves = (settings.is_due(every, step) for every in (settings.say_every, settings.save_every))
+                if tells or saves:
+                    check_finite("loss", float(losses["loss"]), step=step)
+                if tells:
                     rate = (step - told) / max(time.monotonic() - since, 1e-9)
-                    self._tell(
+                    self._log(
                         {name: float(value) for name, value in losses.items()} | {"batches_per_s": round(rate, 3)}
                     )
                     since, told = time.monotonic(), step
-                if step % settings.save_every == 0 or step == settings.steps:
-                    leads = self.accelerator.is_main_process
-                    self.folder.checkpoints.write(step, self.accelerator.save_state, leads=leads)
-                if self.validate is not None and (step % settings.validate_every == 0 or step == settings.steps):
+                if self.validate is not None and settings.is_due(settings.validate_every, step):
                     self._validate()
+                if saves:  # after what is told of the step, which would else be lost with a kill in between
+                    self.folder.checkpoints.write(step, self.accelerator)
 
     def _step(self, batch: Any) -> dict[str, Tensor]:
         """Learn from one batch."""
@@ -195,13 +198,7 @@ class _Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.averaged.update_parameters(model)
-        if step % settings.say_every == 0:
-            check_finite("loss", float(losses["loss"].detach()), step=step)
         return {name: value.detach() for name, value in losses.items()} | {"norm": torch.as_tensor(norm).detach()}
-
-    def _tell(self, values: dict[str, float]) -> None:
-        check_finite("loss", values["loss"], step=self.place.step)
-        self._log(values)
 
     def _log(self, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:

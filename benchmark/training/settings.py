@@ -12,8 +12,8 @@ from csg405.config import Settings
 class LearningSettings(Settings):
     """What the settings of all trainings have."""
 
-    ASIDE: ClassVar[frozenset[str]] = frozenset({"say_every", "save_every", "validate_every", "validation_clips"})
-    """Settings that change nothing of what is learnt."""
+    ASIDE: ClassVar[frozenset[str]] = frozenset({"say_every", "save_every", "validate_every"})
+    """Settings that change nothing of what is learnt, but by rounding."""
 
     seed: int = Field(405, ge=0, description="of everything")
     steps: int = Field(100_000, ge=1, description="batches that are learnt from")
@@ -29,14 +29,18 @@ class LearningSettings(Settings):
     validate_every: int = Field(5000, ge=1, description="batches between two validations")
 
     def lasting(self) -> dict[str, Any]:
-        """All that a training's outcome depends on."""
+        """Those that a training's outcome depends on."""
         return self.model_dump(exclude=set(self.ASIDE))
+
+    def is_due(self, every: int, step: int) -> bool:
+        """Whether something is done after so many batches: every so often, and after the last one."""
+        return step % every == 0 or step == self.steps
 
 
 class TrainSettings(LearningSettings):
     """How a model of gesture is trained; the defaults are for one GPU and a release of hours."""
 
-    ASIDE = LearningSettings.ASIDE | {"workers", "compile", "samples"}
+    ASIDE = LearningSettings.ASIDE | {"workers", "compile", "validation_clips", "samples"}
 
     stride: int = Field(25, ge=1, description="frames from one window of a clip to the next")
     voices: float = Field(0.8, ge=0, le=1, description="part of the windows that are learnt in another one's voice")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from csg405.errors import UserError
+from csg405.errors import UserError, first_line
 from csg405.media.decode import Image
 from csg405.weights import Channels
 
@@ -36,17 +36,13 @@ def open_session(path: Path, *, device: str, what: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=[provider])
     except Exception as error:  # onnxruntime's errors share no base class
-        raise UserError(f"{what}: {path} is no ONNX network that can be loaded: {_first_line(error)}") from error
+        raise UserError(f"{what}: {path} is no ONNX network that can be loaded: {first_line(error)}") from error
     if provider not in session.get_providers():
         raise UserError(
             f"{what}: device=cuda, but onnxruntime runs on {', '.join(session.get_providers())}; "
             "run `make setup BACKEND=gpu` and `make doctor`, or set device=cpu"
         )
     return session
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def in_order(image: Image, channels: Channels) -> Image:

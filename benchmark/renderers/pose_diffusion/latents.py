@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from csg405.benchmark.pretrained import moving_to
 from csg405.benchmark.renderers.pose_diffusion.settings import NetworkSettings
-from csg405.errors import UserError
+from csg405.errors import UserError, first_line
 
 _AT_ONCE = 4
 """Pictures of 512 px that an autoencoder takes at a time: a few GB."""
@@ -89,7 +90,7 @@ def latents_of(settings: NetworkSettings, *, device: torch.device, vae: str | Pa
         found = AutoencoderKL.from_pretrained(str(source), use_safetensors=True)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UserError(
-            f"vae {source}: no AutoencoderKL in a folder or on the Hub under this name ({_first_line(error)}); "
+            f"vae {source}: no AutoencoderKL in a folder or on the Hub under this name ({first_line(error)}); "
             "download it, and give its folder as `vae`"
         ) from error
     factor, channels = 2 ** (len(found.config.block_out_channels) - 1), found.config.latent_channels
@@ -98,12 +99,9 @@ def latents_of(settings: NetworkSettings, *, device: torch.device, vae: str | Pa
             f"vae {source}: latents of {channels} channels, {factor} times smaller; "
             f"the network was made for {settings.channels} channels, {settings.factor} times smaller"
         )
-    return Autoencoder(found.to(device).eval().requires_grad_(False))
+    with moving_to(str(device)):
+        return Autoencoder(found.to(device).eval().requires_grad_(False))
 
 
 def _parts(pictures: Tensor) -> list[Tensor]:
     return [pictures[first : first + _AT_ONCE] for first in range(0, len(pictures), _AT_ONCE)]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

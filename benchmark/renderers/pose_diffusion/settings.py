@@ -13,19 +13,23 @@ from csg405.config import Settings
 class NetworkSettings(Settings):
     """The shape of the network; kept in its folder. The defaults are the size `tiny`."""
 
-    size_px: int = Field(64, ge=32, description="side of the pictures that it makes, px")
-    frames: int = Field(4, ge=2, description="frames that it makes at once, 25 a second")
+    size_px: int = Field(64, ge=32, le=4096, description="side of the pictures that it makes, px")
+    frames: int = Field(4, ge=2, le=1000, description="frames that it makes at once, 25 a second")
     overlap: int = Field(1, ge=1, description="of them, the first, that the tile before has made")
     vae: str | None = Field(None, description="folder or name on the Hub of an AutoencoderKL; none works on pixels")
-    factor: int = Field(2, ge=2, description="side of a latent's patch, px: what the autoencoder has, or as you like")
-    channels: int = Field(12, ge=1, description="of a latent; 3 factor^2 on pixels")
-    widths: tuple[int, ...] = Field((16, 32, 64), min_length=1, description="channels of each level, each half as fine")
-    blocks: int = Field(1, ge=1, description="residual blocks in each level, down and up")
+    factor: int = Field(
+        2, ge=2, le=64, description="side of a latent's patch, px: what the autoencoder has, or as you like"
+    )
+    channels: int = Field(12, ge=1, le=65_536, description="of a latent; 3 factor^2 on pixels")
+    widths: tuple[int, ...] = Field(
+        (16, 32, 64), min_length=1, max_length=12, description="channels of each level, each half as fine"
+    )
+    blocks: int = Field(1, ge=1, le=100, description="residual blocks in each level, down and up")
     plain: int = Field(2, ge=0, description="levels, the finest, without attention")
     head: int = Field(16, ge=4, description="channels of a head of attention; divides the widths of levels with it")
     spread: float = Field(0.15, gt=0, description="how far frames are from the reference, as a deviation of latents")
     drawn_at_px: float = Field(360, gt=0, description="see csg405.keypoints.drawing: the smaller, the broader limbs")
-    steps: int = Field(4, ge=1, description="of sampling, if nothing else is asked for")
+    steps: int = Field(4, ge=1, le=10_000, description="of sampling, if nothing else is asked for")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -56,7 +60,7 @@ SIZES: dict[str, dict[str, Any]] = {
 class FilmTrainSettings(LearningSettings):
     """How a network is trained; the defaults are for one GPU and a release of hours."""
 
-    ASIDE = LearningSettings.ASIDE | {"checkpointing"}
+    ASIDE = LearningSettings.ASIDE | {"checkpointing", "validation_clips"}
 
     steps: int = Field(200_000, ge=1, description="batches that are learnt from")
     batch: int = Field(4, ge=1, description="windows in a batch of one process")

@@ -102,8 +102,9 @@ def train(
             number any more.
     """
     accelerator = accelerator_of(settings, device=device)
-    place = TrainingFolder(folder)
-    with place.claimed(_told(network, settings), leads=accelerator.is_main_process):
+    held = TrainingFolder(folder)
+    told = _told(network, settings, vae=vae)
+    with held.claimed(told, accelerator, command="benchmark train-renderer"):
         network.checkpointing = settings.checkpointing
         latents = latents_of(network.settings, device=accelerator.device, vae=vae)
         pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
@@ -111,14 +112,14 @@ def train(
             Learner(network, continued=settings.continued), optimiser_of(network, settings)
         )
         averaged = averaged_of(network, settings)
-        run = _Run(place, settings, accelerator, learner, optimiser, averaged, latents, pools)
+        run = _Run(held, settings, accelerator, learner, optimiser, averaged, latents, pools)
         accelerator.register_for_checkpointing(averaged, run)
         with contextlib.closing(pools):
             run.resume()
-            run.learn(_held_out(reader, network, settings))
+            run.learn(_held_out(reader, network, settings) if accelerator.is_main_process else [])
         if accelerator.is_main_process:
-            networks.save(run.network.eval(), place.model)
-    return place.model
+            networks.save(run.network.eval(), held.model)
+    return held.model
 
 
 @dataclasses.dataclass
@@ -149,10 +150,11 @@ class _Run:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        if self.folder.checkpoints.load_last(self.accelerator.load_state):
+        goes_on = self.folder.checkpoints.load_last(self.accelerator)
+        if goes_on:
             log.info("training goes on from step %d", self.step)
         if self.accelerator.is_main_process:
-            self.folder.history.go_on_from(self.step)
+            self.folder.history.go_on_from(self.step if goes_on else -1)
 
     def learn(self, held_out: list[Batch]) -> None:
         """From where it is to the last step, with a loss on other people's films now and then."""
@@ -165,14 +167,17 @@ class _Run:
                 loss = self._learn_once(self.pools.batch(self.step).to(self.accelerator.device))
                 self.step += 1
                 progress.advance()
-                last = self.step == settings.steps
-                if last or self.step % settings.say_every == 0:
+                tells, saves = (
+                    settings.is_due(every, self.step) for every in (settings.say_every, settings.save_every)
+                )
+                if tells or saves:
+                    check_finite("loss", float(loss), step=self.step)
+                if tells:
                     self._tell({"loss": float(loss)})
-                if last or self.step % settings.validate_every == 0:
+                if settings.is_due(settings.validate_every, self.step):
                     self._validate(held_out)
-                if last or self.step % settings.save_every == 0:
-                    leads = self.accelerator.is_main_process
-                    self.folder.checkpoints.write(self.step, self.accelerator.save_state, leads=leads)
+                if saves:
+                    self.folder.checkpoints.write(self.step, self.accelerator)
 
     def _learn_once(self, batch: Batch) -> Tensor:
         settings = self.settings
@@ -189,8 +194,6 @@ class _Run:
         return loss.detach()
 
     def _tell(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            check_finite(name, value, step=self.step)
         if self.accelerator.is_main_process:
             self.folder.history.tell({"step": self.step, **values})
 
@@ -231,6 +234,9 @@ def _held_out(reader: ReleaseReader, network: PoseDiffusionNetwork, settings: Fi
         pools.close()
 
 
-def _told(network: PoseDiffusionNetwork, settings: FilmTrainSettings) -> dict[str, Any]:
+def _told(network: PoseDiffusionNetwork, settings: FilmTrainSettings, *, vae: str | Path | None) -> dict[str, Any]:
     """What makes it this training and no other."""
-    return {"renderer": network.name, "settings": network.settings.model_dump(), "training": settings.lasting()}
+    return {
+        "renderer": network.name, "settings": network.settings.model_dump(), "training": settings.lasting(),
+        "vae": str(vae or network.settings.vae),
+    }  # fmt: skip
