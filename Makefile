@@ -40,7 +40,7 @@ READY_BENCH := $(call stamp,$(BACKEND) bench demo $(if $(filter ray,$(ENGINE)),r
 READY_DEV := $(call stamp,$(BACKEND) bench dev hub ray $(EXTRAS))
 
 # The demo is a run of its own, unless it is given another name.
-DEMO_RUN = $(if $(filter file default undefined,$(origin RUN)),demo,$(RUN))
+DEMO_RUN = $(if $(filter file default undefined,$(origin RUN)),$(if $(VIDEOS),videos,demo),$(RUN))
 
 # A demo's benchmark trains a kit of the demo's size, unless another configuration is named.
 BENCH_CONFIG = $(if $(filter file default undefined,$(origin CONFIG)),$(if $(filter demo,$(RUN)),demo,$(CONFIG)),$(CONFIG))

@@ -143,10 +143,10 @@ def learn(choice: ModelChoice, folder: Path, bench: Bench, *, settings: TrainSet
     audio, settings = bench.config.audio, settings or bench.config.train
     wanted = models.features_of(choice.name, choice.size, choice.settings) or audio.features
     reader = ReleaseReader(bench.folders)
-    make = features.maker(audio.model_copy(update={"features": wanted}), device=bench.device)
+    make = features.maker(features.chosen(audio, wanted), device=bench.device)
     with main_process_first(bench.device), bench.engine() as engine:
         cached = cache.compute(reader, make, engine)
-    own = {**choice.settings, "features": wanted, "features_dim": cached.dim}
+    own = {**choice.settings, "features": wanted, "features_dim": cached.dim, "features_layers": audio.layers}
     validate = None
     if (bench.kit / "kit.json").is_file():
         validate = Validation(

@@ -99,6 +99,12 @@ def maker(settings: AudioSettings, *, device: str = "cpu") -> Maker:
     return functools.partial(extractor, settings.features, settings.folder, layers=settings.layers, device=device)
 
 
+def chosen(settings: AudioSettings, name: str) -> AudioSettings:
+    """The same settings for features of a name; a folder of weights goes only with those that have some."""
+    folder = settings.folder if name in ENCODERS else None
+    return settings.model_copy(update={"features": name, "folder": folder})
+
+
 def checked(wave: FloatArray, *, name: str) -> FloatArray:
     """A sound that an extractor can take, as float32.
 

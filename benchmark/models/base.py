@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from csg405.benchmark import pretrained
+from csg405.benchmark.audio.settings import Layers
 from csg405.benchmark.models.codec import Codec, References
 from csg405.config import Settings
 from csg405.errors import UserError
@@ -33,6 +34,7 @@ class ModelSettings(Settings):
 
     features: str = Field("prosody", description="name of the audio features: see csg405.benchmark.audio")
     features_dim: int = Field(1, ge=1, le=65_536, description="numbers of them a frame")
+    features_layers: Layers = Field("last", description="of an encoder: its last layer, or the mean of all blocks")
     frames: int = Field(100, ge=8, le=10_000, description="frames that are made at once, 25 a second")
     context: int = Field(20, ge=1, le=10_000, description="frames made before, that the next window goes on from")
     lookahead: int = Field(0, ge=0, le=10_000, description="last frames of a window that are made anew by the next one")

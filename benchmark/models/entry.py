@@ -57,7 +57,7 @@ def write(
         seeds: samples of each clip.
         steps: of sampling; the model's own if nothing is said.
         guidance: the same.
-        weights: of an encoder that the model listens through.
+        weights: folder of an encoder that the model listens through; others need none.
         name: of the system; the model's own if nothing is said.
         device: where the model runs.
         listening: features of every clip, in place of those of its own sound.
@@ -76,16 +76,17 @@ def write(
         "model": _digest(model), "sampling": dataclasses.asdict(sampling), "seeds": seeds, "split": split,
         "release": reader.digest(split), "own_speech": listening is None,
     }  # fmt: skip
-    make = features.maker(AudioSettings(features=model.settings.features, folder=weights), device=device)
+    own = AudioSettings(folder=weights, layers=model.settings.features_layers)
+    make = features.maker(features.chosen(own, model.settings.features), device=device)
     cached = cache.compute(reader, make, engine, split=split)
     _begin(folder, folders, made_by, split=split)
     started = time.monotonic()
     written = write_predictions(
         model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
     )  # fmt: skip
-    whole = len(reader.clips(split)) * seeds
-    seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds * written / whole
-    cost = (time.monotonic() - started) / seconds if written else None
+    in_one_go = written == len(reader.clips(split)) * seeds
+    seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds
+    cost = (time.monotonic() - started) / seconds if in_one_go else None
     _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
     init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))
     return written

@@ -80,7 +80,7 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
         "features": "wav2vec2-base-960h",
     },
 }  # fmt: skip
-"""About 1, 22 and 217 million parameters; `paper` is the largest with the faults, and the reference's features."""
+"""About 0.8, 21 and 217 million parameters; `paper` is the largest with the faults, and the reference's features."""
 
 
 class MdmDdpm(GestureModel):

@@ -74,7 +74,8 @@ class Performer:
             UserError: one of them is not to be had, or they do not fit together.
         """
         model = models.load(source, device=device)
-        listening = extractor(model.settings.features, weights, device=device)
+        settings = model.settings
+        listening = extractor(settings.features, weights, layers=settings.features_layers, device=device)
         if listening.dim != model.settings.features_dim:
             raise UserError(
                 f"{source} was trained on {model.settings.features_dim} numbers a frame of "

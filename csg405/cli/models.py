@@ -131,7 +131,7 @@ def sample(
     with scoring(opened, engine) as on:
         made = entry.write(
             source, out, opened.folders, on, split=split, seeds=seeds, steps=steps, guidance=guidance,
-            weights=weights, name=name, device=opened.common.device,
+            weights=weights or settings_of(opened).audio.folder, name=name, device=opened.common.device,
         )  # fmt: skip
     say(f"submission: {out}, {made} motions made; score it with `csg405 submission score {out} --run {run}`")
 
@@ -141,7 +141,9 @@ def generate(
     audio: Annotated[Path, typer.Option("--audio", help="A recording of speech.")],
     out: Annotated[Path, typer.Option("--out", help="The film to write, .mp4.")],
     model: Annotated[str, typer.Option("--model", help="Folder of a model, or its name on the Hub.")],
-    renderer: Annotated[str, typer.Option("--renderer", help="warp, pose-diffusion, wan-animate, command.")] = "warp",
+    renderer: Annotated[
+        str, typer.Option("--renderer", help="copy-reference, warp, pose-diffusion, wan-animate or command.")
+    ] = "warp",
     renderer_settings: Annotated[
         list[str] | None, typer.Option("--renderer-set", metavar="a=b", help="Setting of the renderer; repeatable.")
     ] = None,

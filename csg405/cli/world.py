@@ -24,7 +24,9 @@ synth = typer.Typer(
 
 
 def demo(
-    run: DemoName = "demo",
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the run; demo, or videos for films of yours, when missing.")
+    ] = None,
     seed: Seed = 405,
     videos: Annotated[Path | None, typer.Option("--videos", help="Films of yours in place of drawn ones.")] = None,
     port: Port = 40405,
@@ -33,6 +35,7 @@ def demo(
     workers: Workers = None,
 ) -> None:
     """Make a dataset of drawn films, or of a folder of yours, and say what to open."""
+    run = run or ("demo" if videos is None else "videos")
     if videos is not None:
         _run_all(run, "folder", [f"crawl.folder={str(videos)!r}", *(overrides or [])], engine=engine, workers=workers)
         return
