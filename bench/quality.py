@@ -55,7 +55,7 @@ STEPS = (5, 20)
 """Of sampling, beside flow-dit's own 10."""
 KIT = KitSettings(encoders=1, steps=1000, tower_steps=1000)
 TRAINED: dict[str, dict[str, Any]] = {
-    "flow-dit": {"settings": {}, "train": {"steps": 5500, "batch": 32, "rate": 1e-3}},
+    "flow-dit": {"settings": {}, "train": {"steps": 5000, "batch": 32, "rate": 1e-3}},
     "mdm-ddpm": {"settings": {"frames": 100}, "train": {"steps": 4200, "batch": 32, "rate": 5e-4}},
 }
 COMMON: dict[str, Any] = {"warm_up": 200, "ema": 0.999, "say_every": 100, "save_every": 500, "validate_every": 1000}

@@ -55,7 +55,7 @@ class FlowSettings(ModelSettings):
     heads: int = Field(6, ge=1, description="of attention")
     shift: float = Field(6.0, ge=1, description="how much times are shifted towards noise; 1 is not at all")
     nearest: float = Field(0.25, gt=0, le=1, description="least 1 - t by which the velocity's error is divided")
-    velocity: float = Field(0.5, ge=0, description="weight of the loss on speeds")
+    velocity: float = Field(30.0, ge=0, description="weight of the loss on speeds")
     bones: float = Field(0.2, ge=0, description="weight of the loss on lengths of bones")
     continued: float = Field(0.6, ge=0, le=1, description="part of the windows learnt as going on from known frames")
     lookahead: int = Field(5, ge=0, description="last frames of a window that are made anew by the next one")
