@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from csg405.benchmark.clip import Clip
-from csg405.benchmark.release import Entry, ReleaseReader
+from csg405.benchmark.release import Entry, ReleaseReader, list_digest
 from csg405.benchmark.windows import Integers, Order, Plan, Windows, plan
 from csg405.errors import UserError
 from csg405.media.clock import SAMPLES_PER_FRAME
@@ -329,8 +327,7 @@ class WindowLoader:
 
     @functools.cached_property
     def _release(self) -> str:
-        clips = [[entry.clip_id, entry.n_frames, entry.shard] for entry in self.dataset.entries]
-        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()
+        return list_digest(self.dataset.entries)
 
     def _settings(self) -> dict[str, Any]:
         """All that the sequence of batches follows from."""

@@ -41,7 +41,9 @@ def folder_of(source: str | Path, *, revision: str | None, wanted: str, advice: 
     if folder.is_dir():
         return folder
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(
+            snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt.gz"])
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(f"{source}: no folder, and no {wanted} of that name on the Hub ({error}){advice}") from error
 

@@ -20,7 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from csg405 import config
-from csg405.benchmark import baselines, metric
+from csg405.benchmark import baselines, metric, models
 from csg405.benchmark.baselines import Bench, Done
 from csg405.benchmark.config import BaselineChoice, Config
 from csg405.benchmark.controls import BY_NAME, Context, made
@@ -33,8 +33,11 @@ from csg405.benchmark.scoring import table
 from csg405.benchmark.scoring.measure import one_thread
 from csg405.benchmark.scoring.place import Place
 from csg405.benchmark.statistics import Rank, holm, sign_flip_test
+from csg405.benchmark.submission import lists
+from csg405.benchmark.submission.clips import video_hash
 from csg405.cli import app
 from csg405.errors import UserError
+from csg405.lock import locked
 from csg405.run import Folders
 from tests import bench_release, chromium
 from tests.test_bench_pages import CLIPS, clip_values, write_score
@@ -201,6 +204,63 @@ def test_a_submission_holds_motions_of_one_model_sampled_in_one_way(world: World
         with pytest.raises(UserError, match=message):
             write(source, **told)
     assert (tmp_path / "entry" / "submission.yaml").read_bytes() == held
+
+
+def test_a_submission_that_was_killed_is_made_whole(world: World, tmp_path: Path) -> None:
+    bench, model, folder = world.bench(), world.done[0].training / "model", tmp_path / "entry"
+
+    def predictions(folder: Path) -> list[str]:
+        return [line for line in (folder / "checksums.sha256").read_text().splitlines() if "predictions/" in line]
+
+    def write() -> int:
+        with bench.engine() as engine:
+            return entry.write(model, folder, bench.folders, engine, split="test", seeds=1)
+
+    count = write()
+    sealed = predictions(folder)
+    first = min(folder.glob("predictions/*/*.npz"))
+    first.rename(first.with_name(f".{first.name}.abc.tmp.npz"))
+    (folder / ".submission.yaml.abc.tmp.yaml").touch()
+    assert write() == 1
+    assert predictions(folder)[1:] == sealed[1:], "what was there is as it was"
+    shutil.rmtree(folder)
+    (folder / "predictions").mkdir(parents=True)
+    assert write() == count, "killed before submission.yaml was there"
+    with (
+        locked(tmp_path / ".entry.lock", what="x", command="y"),
+        pytest.raises(UserError, match="entry is being written"),
+    ):
+        write()
+    (tmp_path / ".entry.made_by.json").unlink()
+    with pytest.raises(UserError, match="was not made by this command"):
+        write()
+
+
+def test_a_submission_says_what_its_model_learnt_from(world: World, tmp_path: Path) -> None:
+    bench, model = world.bench(), tmp_path / "model"
+    shutil.copytree(world.done[0].training / "model", model)
+    own = frozenset(video_hash(row.video_id) for row in bench.place.reader.clips("train"))
+    assert models.load(model).trained_on == own
+
+    def write(name: str, hashes: frozenset[str]) -> dict[str, Any]:
+        lists.write_training_hashes(model, hashes)
+        with bench.engine() as engine:
+            entry.write(model, tmp_path / name, bench.folders, engine, split="test", seeds=1)
+        assert lists.read_training_hashes(tmp_path / name) == hashes
+        return yaml.safe_load((tmp_path / name / "submission.yaml").read_text())["training"]
+
+    assert write("own", own)["speakers_seen"] is False
+    assert write("more", own | {video_hash("of another run")})["speakers_seen"] is None
+    assert (
+        write("test", frozenset(video_hash(row.video_id) for row in bench.place.reader.clips("test")))["speakers_seen"]
+        is None
+    )
+    (model / "training_ids.txt.gz").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"training_ids\.txt\.gz: cannot be read"):
+        models.load(model)
+    (model / "training_ids.txt.gz").unlink()
+    with pytest.raises(UserError, match="does not say which videos it has learnt from"), bench.engine() as engine:
+        entry.write(model, tmp_path / "none", bench.folders, engine, split="test", seeds=1)
 
 
 @pytest.fixture

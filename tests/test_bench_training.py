@@ -226,7 +226,7 @@ def _train(name: str, reader: ReleaseReader, features: FeatureFolder, folder: Pa
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_loss_falls(name: str, reader: ReleaseReader, features: FeatureFolder, tmp_path: Path) -> None:
-    settings = TINY.model_copy(update={"steps": 120, "batch": 8, "save_every": 120, "validate_every": 120})
+    settings = TINY.model_copy(update={"steps": 300, "batch": 8, "save_every": 300, "validate_every": 300})
     train(untaught(name), reader, features, tmp_path, settings, device="cpu")
     found = [loss for _, loss in losses(tmp_path)]
     assert np.mean(found[-20:]) < 0.8 * np.mean(found[:20])
@@ -270,8 +270,13 @@ def test_a_folder_belongs_to_one_training(reader: ReleaseReader, features: Featu
         train(untaught("flow-dit"), reader, features, tmp_path, TINY, device="cpu")
     with pytest.raises(UserError, match='another model, "flow-dit", not "mdm-ddpm"'):
         train(untaught("mdm-ddpm"), reader, features, tmp_path, short, device="cpu")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.suffix in (".json", ".safetensors")}
     seldom = short.model_copy(update={"validate_every": 3, "save_every": 2, "say_every": 4})
     train(untaught("flow-dit"), reader, features, tmp_path, seldom, device="cpu")
+    assert before == {path: path.stat().st_mtime_ns for path in before}, "what is done is left as it is"
+    fewer = bench_release.write(tmp_path / "fewer", list(bench_release.clips())[1:])
+    with pytest.raises(UserError, match="another train_clips"):
+        train(untaught("flow-dit"), fewer, features, tmp_path, short, device="cpu")
 
 
 def test_a_start_that_failed_leaves_the_folder_free(tmp_path: Path) -> None:
@@ -342,6 +347,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_taken(
     assert newest is not None
     assert newest.name == "step-000000012"
     (newest / file).write_bytes((newest / file).read_bytes()[:100])
+    shutil.rmtree(folder.model)
     train(untaught("flow-dit"), reader, features, folder.path, TINY, device="cpu")
     assert losses(folder.path) == losses(tmp_path / "whole")
     assert sorted(path.name for path in folder.checkpoints.folder.iterdir()) == [
@@ -349,6 +355,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_it_taken(
     ]  # fmt: skip
     for path in folder.checkpoints.folder.glob("step-*"):
         (path / file).unlink()
+    shutil.rmtree(folder.model)
     with pytest.raises(UserError, match=r"no checkpoint can be read .step-000000012: .*; step-000000008: "):
         train(untaught("flow-dit"), reader, features, folder.path, TINY, device="cpu")
 

@@ -13,8 +13,10 @@ import functools
 import hashlib
 import json
 import logging
+import time
 import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +37,9 @@ from csg405.run import Folders
 from csg405.schema import FloatArray
 
 log = logging.getLogger(__name__)
+
+_FORGOTTEN_S = 86_400.0
+"""What was begun longer ago is no longer being written."""
 
 FACTS = "features.json"
 """What the folder holds, for whoever finds it."""
@@ -205,7 +210,11 @@ def _computed(worker: functools.partial[ClipWorker], entries: Sequence[Entry], e
 
 def _clear(folder: Path, clip_ids: Iterable[str]) -> None:
     """Remove the features of clips that are no more, and what a run that was killed left."""
-    known = set(clip_ids)
+    known, recent = set(clip_ids), time.time() - _FORGOTTEN_S
     for path in folder.glob("??/*.npz"):
-        if path.stem not in known:
-            path.unlink()
+        if path.name.startswith("."):  # another program may be writing it
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < recent:
+                    path.unlink()
+        elif path.stem not in known:
+            path.unlink(missing_ok=True)

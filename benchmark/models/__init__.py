@@ -56,10 +56,12 @@ def load(source: str | Path, *, revision: str | None = None, device: str = "cpu"
         UserError: there is none, it is none of ours, or there is no such device.
     """
     from csg405.benchmark import pretrained
+    from csg405.benchmark.submission import lists
 
     folder = pretrained.folder_of(source, revision=revision, wanted="model")
     name, settings = pretrained.read(folder, kind="model")
     model = pretrained.filled(_maker(name, settings), folder / pretrained.WEIGHTS, name=name)
+    model.trained_on = lists.read_training_hashes(folder)
     with pretrained.moving_to(device):
         return model.to(device)
 

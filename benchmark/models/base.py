@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from csg405.benchmark import pretrained
 from csg405.benchmark.audio.settings import Layers
 from csg405.benchmark.models.codec import Codec, References
+from csg405.benchmark.submission import lists
 from csg405.config import Settings
 from csg405.errors import UserError
 from csg405.schema import FloatArray
@@ -120,6 +121,8 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
     """Known frames before a clip's first one: 0, or `context`. With 0 the first frame itself is the reference."""
     heard: Tensor
     """[2, f] mean and deviation of the features over the training split."""
+    trained_on: frozenset[str] | None = None
+    """Hashes of the videos that it has learnt from (`submission.clips.video_hash`); kept beside its weights."""
 
     def __init__(self, codec: Codec, *, features_dim: int, lead: int) -> None:
         super().__init__()
@@ -152,7 +155,9 @@ class GestureModel(nn.Module, PyTorchModelHubMixin, abc.ABC, library_name="csg40
         return found
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Weights and settings: what `save_pretrained` and `push_to_hub` write, beside a card."""
+        """Weights, settings and training ids: what `save_pretrained` and `push_to_hub` write, beside a card."""
+        if self.trained_on is not None:
+            lists.write_training_hashes(save_directory, self.trained_on)
         pretrained.write(self, save_directory, {"model": self.name, "settings": self.settings.model_dump()})
 
     @property

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +21,11 @@ from csg405.benchmark.data import Features
 from csg405.benchmark.models.base import GestureModel, Sampling
 from csg405.benchmark.models.predict import is_given_frames, write_predictions
 from csg405.benchmark.release import ReleaseReader
-from csg405.benchmark.submission import init, layout, schema
-from csg405.benchmark.submission.clips import of_run
+from csg405.benchmark.submission import init, layout, lists, schema
+from csg405.benchmark.submission.clips import of_run, video_hash
 from csg405.engine import Engine
 from csg405.errors import UserError
+from csg405.lock import locked
 from csg405.media.clock import FPS
 from csg405.run import Folders
 from csg405.table import write_text
@@ -66,30 +68,51 @@ def write(
         Predictions that were made.
 
     Raises:
-        UserError: the model is not to be had, the folder holds something else, also predictions of another model or
-            sampling, or the release lacks the split.
+        UserError: the model is not to be had or does not say what it has learnt from; the folder is being written, or
+            holds something else, also predictions of another model or sampling; or the release lacks the split.
     """
     model = models.load(source, device=device)
+    if model.trained_on is None:
+        raise UserError(
+            f"{source} does not say which videos it has learnt from; put its {layout.TRAINING_IDS} beside its weights"
+        )
     sampling = model.sampling(steps=steps, guidance=guidance)
     reader = ReleaseReader(folders)
     made_by = {
         "model": _digest(model), "sampling": dataclasses.asdict(sampling), "seeds": seeds, "split": split,
         "release": reader.digest(split), "own_speech": listening is None,
     }  # fmt: skip
-    own = AudioSettings(folder=weights, layers=model.settings.features_layers)
-    make = features.maker(features.chosen(own, model.settings.features), device=device)
-    cached = cache.compute(reader, make, engine, split=split)
-    _begin(folder, folders, made_by, split=split)
-    started = time.monotonic()
-    written = write_predictions(
-        model, reader, listening or cached.features, folder, split=split, seeds=seeds, sampling=sampling
-    )  # fmt: skip
-    in_one_go = written == len(reader.clips(split)) * seeds
-    seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds
-    cost = (time.monotonic() - started) / seconds if in_one_go else None
-    _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost)
-    init.seal(folder, video_ids=sorted({entry.video_id for entry in reader.clips("train")}))
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(_beside(folder, "lock"), what=str(folder), command="benchmark sample"):
+        _begin(folder, folders, made_by, split=split)
+        if listening is None:
+            own = AudioSettings(folder=weights, layers=model.settings.features_layers)
+            make = features.maker(features.chosen(own, model.settings.features), device=device)
+            listening = cache.compute(reader, make, engine, split=split).features
+        started = time.monotonic()
+        written = write_predictions(model, reader, listening, folder, split=split, seeds=seeds, sampling=sampling)
+        in_one_go = written == len(reader.clips(split)) * seeds
+        seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds
+        cost = (time.monotonic() - started) / seconds if in_one_go else None
+        known = _speakers_known(model.trained_on, reader, split)
+        _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost, known=known)
+        lists.write_training_hashes(folder, model.trained_on)
+        init.seal(folder, video_ids=None)
     return written
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """A file of ours beside a submission, which itself holds what is submitted and nothing else."""
+    return folder.with_name(f".{folder.name}.{name}")
+
+
+def _speakers_known(trained_on: frozenset[str], reader: ReleaseReader, split: str) -> bool | None:
+    """Whether a model has learnt from speakers of a split; None where that cannot be told."""
+    learnt = [entry for entry in reader.clips("train") if video_hash(entry.video_id) in trained_on]
+    if trained_on != {video_hash(entry.video_id) for entry in learnt}:
+        return None  # it has learnt from others, too
+    return not {entry.speaker for entry in learnt}.isdisjoint(entry.speaker for entry in reader.clips(split))
 
 
 def _begin(folder: Path, folders: Folders, made_by: Mapping[str, Any], *, split: str) -> None:
@@ -98,16 +121,22 @@ def _begin(folder: Path, folders: Folders, made_by: Mapping[str, Any], *, split:
     Raises:
         UserError: the folder was begun in another way.
     """
-    record = folder.with_name(f".{folder.name}.made_by.json")
-    if not (folder / schema.FILE).is_file():
-        write_text(record, json.dumps(made_by, indent=1) + "\n")
-        init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
+    record = _beside(folder, "made_by.json")
+    if (folder / schema.FILE).is_file():
+        if not record.is_file():
+            raise UserError(f"{folder} was not made by this command; take another folder, or delete this one")
+        held = json.loads(record.read_text(encoding="utf-8"))
+        if wrong := [name for name in made_by if held.get(name) != made_by[name]]:
+            raise UserError(
+                f"{folder} holds a submission with another {', '.join(wrong)}; take another folder, or delete this one"
+            )
+        for path in folder.rglob(".*.tmp*"):  # what a program that was killed has left
+            path.unlink()
         return
-    held = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    if wrong := [name for name in made_by if held.get(name) != made_by[name]]:
-        raise UserError(
-            f"{folder} holds a submission with another {', '.join(wrong)}; take another folder, or delete this one"
-        )
+    if record.is_file() and folder.is_dir() and not any((folder / layout.PREDICTIONS).glob("*/*")):
+        shutil.rmtree(folder)  # killed as it was begun
+    write_text(record, json.dumps(made_by, indent=1) + "\n")
+    init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
 
 
 def _digest(model: GestureModel) -> str:
@@ -119,13 +148,20 @@ def _digest(model: GestureModel) -> str:
 
 
 def _describe(
-    folder: Path, model: GestureModel, sampling: Sampling, *, seeds: int, name: str | None, cost: float | None
+    folder: Path,
+    model: GestureModel,
+    sampling: Sampling,
+    *,
+    seeds: int,
+    name: str | None,
+    cost: float | None,
+    known: bool | None,
 ) -> None:
     """Fill in submission.yaml and REPORT.md."""
     path = folder / schema.FILE
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    told["system"] |= {"name": name or model.name, "licence": "Apache-2.0"}
-    told["training"] |= {"speakers_seen": False}
+    told["system"] |= {"name": name or model.name}
+    told["training"] |= {"speakers_seen": known}
     told["inference"] |= {
         "seeds": seeds, "steps": sampling.steps, "guidance": sampling.guidance, "window_frames": model.settings.frames,
         "lookahead_frames": model.settings.lookahead, "reference_frame_policy": _policy(model),
@@ -142,7 +178,7 @@ def _describe(
 def _policy(model: GestureModel) -> str:
     if is_given_frames(model):
         return f"first {model.lead} frames of the clip, which are part of the prediction"
-    return "first frame"
+    return "first frame that shows both shoulders"
 
 
 def _lines(model: GestureModel) -> str:

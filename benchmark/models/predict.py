@@ -1,7 +1,7 @@
 """A model's motions for the clips of a split: what a submission holds, and what training is validated by.
 
-What a model is given of a clip is its sound and its first frame, which is the reference; nothing else. A model with
-the fault `seed_from_target` is given the clip's first second, so what it makes begins with truth.
+What a model is given of a clip is its sound and a reference, its first frame that shows both shoulders; nothing else.
+A model with the fault `seed_from_target` is given the clip's first second, so what it makes begins with truth.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from csg405.benchmark.models.base import GestureModel, Request, Sampling
 from csg405.benchmark.models.long import sample
 from csg405.benchmark.release import ReleaseReader
 from csg405.benchmark.submission.layout import PREDICTIONS
+from csg405.errors import UserError
 from csg405.progress import Progress
 from csg405.schema import FloatArray
 from csg405.table import replace_atomically
@@ -59,8 +60,17 @@ def is_given_frames(model: GestureModel) -> bool:
 
 
 def first_shown(clip: Clip) -> int:
-    """The first frame that shows both shoulders; the first one where none does."""
+    """The first frame that shows both shoulders.
+
+    Raises:
+        UserError: none does.
+    """
     both = clip.shown[:, kp.LEFT_SHOULDER] & clip.shown[:, kp.RIGHT_SHOULDER]
+    if not both.any():
+        raise UserError(
+            f"clip {clip.clip_id}: no frame shows both shoulders, so there is no reference; keep such clips out of the "
+            "release: filter.criteria.upper_body_in_frame"
+        )
     return int(np.argmax(both))
 
 

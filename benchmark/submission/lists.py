@@ -18,7 +18,7 @@ from csg405.benchmark.submission import layout, limits
 from csg405.benchmark.submission.clips import ClipList, video_hash
 from csg405.benchmark.submission.findings import Finding, found
 from csg405.benchmark.submission.layout import CHECKSUMS, TRAINING_IDS
-from csg405.errors import UserError
+from csg405.errors import UserError, first_line
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _HASH = re.compile(rb"[0-9a-f]{64}")
@@ -136,10 +136,31 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line.removesuffix(b"\n")
 
 
-def write_training_ids(folder: Path, video_ids: Iterable[str]) -> int:
-    """Write a folder's training_ids.txt.gz: the hashes of video ids; returns their number."""
-    hashes = sorted({video_hash(video_id) for video_id in video_ids})
-    text = "".join(f"{name}\n" for name in hashes)
+def write_training_ids(folder: Path, video_ids: Iterable[str]) -> None:
+    """Write a folder's training_ids.txt.gz from the ids of videos."""
+    write_training_hashes(folder, map(video_hash, video_ids))
+
+
+def write_training_hashes(folder: Path, hashes: Iterable[str]) -> None:
+    """Write a folder's training_ids.txt.gz from the ids' hashes: see `video_hash`."""
+    text = "".join(f"{name}\n" for name in sorted(set(hashes)))
     packed = gzip.compress(text.encode(), mtime=0)
     table.replace_atomically(folder / TRAINING_IDS, lambda temporary: temporary.write_bytes(packed))
-    return len(hashes)
+
+
+def read_training_hashes(folder: Path) -> frozenset[str] | None:
+    """The hashes in a folder's training_ids.txt.gz; None where there is none.
+
+    Raises:
+        UserError: it is damaged, or is something else.
+    """
+    path = folder / TRAINING_IDS
+    if not path.is_file():
+        return None
+    try:
+        lines = [line for _, line in _lines(path.read_bytes())]
+    except (OSError, EOFError, zlib.error, _TooMuchError) as error:
+        raise UserError(f"{path}: cannot be read ({first_line(error)})") from error
+    if not all(_HASH.fullmatch(line) for line in lines):
+        raise UserError(f"{path}: not a list of hashes of videos")
+    return frozenset(line.decode() for line in lines)

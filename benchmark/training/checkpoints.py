@@ -27,6 +27,11 @@ _UNREADABLE = (
 """What torch, safetensors and accelerate raise over files that are damaged or missing."""
 
 
+def step_of(checkpoint: Path) -> int:
+    """Batches after which it was written."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
 class Processes(Protocol):
     """What is asked of accelerate's `Accelerator`."""
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from csg405 import lock
-from csg405.benchmark.training.checkpoints import Checkpoints, History, Processes
+from csg405.benchmark.pretrained import CONFIG
+from csg405.benchmark.training.checkpoints import Checkpoints, History, Processes, step_of
 from csg405.errors import UserError
 from csg405.table import write_text
 
@@ -32,6 +33,11 @@ class TrainingFolder:
         self.model = path / "model"
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.history = History(path / "history.jsonl")
+
+    def is_done(self, steps: int) -> bool:
+        """Whether the model of a training of so many batches is there, whole."""
+        last = self.checkpoints.last()
+        return last is not None and step_of(last) == steps and (self.model / CONFIG).is_file()
 
     @contextmanager
     def claimed(self, told: Mapping[str, Any], processes: Processes, *, command: str) -> Iterator[None]:

@@ -25,8 +25,9 @@ from torch.optim.swa_utils import AveragedModel
 from csg405.benchmark import models
 from csg405.benchmark.data import Features, WindowLoader
 from csg405.benchmark.models.base import Example, GestureModel
-from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.release import ReleaseReader, list_digest
 from csg405.benchmark.seeds import mixed
+from csg405.benchmark.submission.clips import video_hash
 from csg405.benchmark.training.examples import endless, example, fit, windows_of
 from csg405.benchmark.training.folder import TrainingFolder
 from csg405.benchmark.training.learning import accelerator_of, averaged_of, check_finite, optimiser_of, rate_at
@@ -100,7 +101,9 @@ def train(
     """
     accelerator = accelerator_of(settings, device=device, log_with="tensorboard", project_dir=folder)
     held = TrainingFolder(folder)
-    with held.claimed(_told(model, settings), accelerator, command="benchmark train"):
+    with held.claimed(_told(model, settings, reader), accelerator, command="benchmark train"):
+        if held.is_done(settings.steps):
+            return held.model
         run = _run(model, reader, features, held, settings, accelerator, validate)
         run.resume()
         run.learn()
@@ -124,6 +127,7 @@ def _run(
     )  # fmt: skip
     if folder.checkpoints.last() is None:  # else what was fitted is in it
         fit(model, windows_of(model, reader, features, settings), seed=settings.seed)
+    model.trained_on = frozenset(video_hash(entry.video_id) for entry in reader.clips("train"))
     learner, optimiser = accelerator.prepare(Learner(model), optimiser_of(model, settings))
     averaged = averaged_of(model, settings).to(accelerator.device)
     place = Place(windows)
@@ -218,6 +222,9 @@ class _Run:
         self.accelerator.end_training()
 
 
-def _told(model: GestureModel, settings: TrainSettings) -> dict[str, Any]:
+def _told(model: GestureModel, settings: TrainSettings, reader: ReleaseReader) -> dict[str, Any]:
     """What makes it this training and no other."""
-    return {"model": model.name, "settings": model.settings.model_dump(), "training": settings.lasting()}
+    return {
+        "model": model.name, "settings": model.settings.model_dump(), "training": settings.lasting(),
+        "train_clips": list_digest(reader.clips("train")),
+    }  # fmt: skip
