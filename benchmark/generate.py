@@ -17,13 +17,13 @@ from csg405 import keypoints as kp
 from csg405.benchmark.clip import SEEN
 from csg405.benchmark.models.base import Sampling
 from csg405.benchmark.models.speech import Performer, prepared
-from csg405.benchmark.renderers.base import LEAST_SIDE_PX, Renderer
+from csg405.benchmark.renderers.base import LEAST_SHOULDERS_PX, LEAST_SIDE_PX, Renderer
 from csg405.benchmark.renderers.film import write_film
 from csg405.benchmark.video_networks import PosePair
 from csg405.errors import UserError
 from csg405.keypoints import alignment
 from csg405.media.clock import AUDIO_RATE_HZ
-from csg405.media.decode import Image
+from csg405.media.decode import Image, resize
 from csg405.media.probe import Unreadable
 from csg405.media.sound import whole_sound
 from csg405.schema import FloatArray
@@ -45,9 +45,33 @@ class Person:
     score: FloatArray
     """[133]"""
 
+    def within(self, most_px: int) -> Person:
+        """The same with even sides, none above `most_px`: as large as a film of them is to be.
 
-def read_picture(path: Path, *, most_px: int) -> Image:
-    """A picture as RGB with even sides, made smaller where its longer side is above `most_px`.
+        Raises:
+            UserError: too little of them is left, or their shoulders are beyond the picture's edge.
+        """
+        height, width = self.image.shape[:2]
+        scale = min(1.0, most_px / max(height, width))
+        size = [max(2, round(side * scale / 2) * 2) for side in (width, height)]
+        if min(size) < LEAST_SIDE_PX:
+            raise UserError(f"a film of {size[0]}x{size[1]} px is a strip; give a picture that is less long")
+        factors = np.array(size, np.float32) / (width, height)
+        points = ((self.keypoints_px + 0.5) * factors - 0.5).astype(np.float32)
+        left, right = points[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]]
+        wide_px = float(np.linalg.norm(left - right))
+        if wide_px < LEAST_SHOULDERS_PX:
+            raise UserError(
+                f"the person's shoulders are {wide_px:.0f} px wide in a film of {size[0]}x{size[1]} px, wanted "
+                f"{LEAST_SHOULDERS_PX:g}; cut the picture to the person, or allow a larger film (--most-px)"
+            )
+        if not ((left + right) / 2 < size).all() or ((left + right) < 0).any():
+            raise UserError("the person's shoulders are beyond the picture's edge; give one from the hips upwards")
+        return Person(resize(self.image, *size), points, self.score)
+
+
+def read_picture(path: Path) -> Image:
+    """A picture as RGB, turned as its camera was held.
 
     Raises:
         UserError: there is no picture in the file, or a strip of one.
@@ -59,12 +83,7 @@ def read_picture(path: Path, *, most_px: int) -> Image:
         raise UserError(f"{path}: no picture that can be read; give a PNG or JPEG")
     if min(read.shape[:2]) < LEAST_SIDE_PX:
         raise UserError(f"{path}: {read.shape[1]}x{read.shape[0]} px; give sides of {LEAST_SIDE_PX} px at least")
-    image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
-    scale = min(1.0, most_px / max(image.shape[:2]))
-    height, width = (max(2, round(side * scale / 2) * 2) for side in image.shape[:2])
-    if (height, width) == image.shape[:2]:
-        return np.asarray(image, np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _check_file(path: Path) -> None:
@@ -99,7 +118,9 @@ def read_speech(path: Path) -> FloatArray:
     try:
         samples = whole_sound(path, longest_s=_LONGEST_S)
     except Unreadable as error:
-        raise UserError(f"{path}: {error.detail}; give a recording of speech, for example a .wav") from error
+        raise UserError(
+            f"{path}: {error.detail}; give a recording of speech of an hour at most, such as a .wav"
+        ) from error
     return prepared(samples, rate_hz=AUDIO_RATE_HZ)
 
 

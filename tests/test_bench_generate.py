@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -86,7 +87,7 @@ def test_the_command_writes_a_film_with_the_sound_on_the_clock(
 def test_the_film_begins_as_the_picture(
     picture: Path, speech: Path, model: Path, networks: PosePair, tmp_path: Path
 ) -> None:
-    person = generate.person_in(generate.read_picture(picture, most_px=320), networks)
+    person = generate.person_in(generate.read_picture(picture), networks).within(320)
     assert person.image.shape == (320, 240, 3)
     motion = generate.film(
         person, generate.read_speech(speech), tmp_path / "film.mp4", performer=Performer.open(model),
@@ -104,14 +105,14 @@ def test_a_picture_without_a_person_is_told(networks: PosePair) -> None:
 
 def test_files_that_hold_something_else_are_told(picture: Path, speech: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no picture"):
-        generate.read_picture(speech, most_px=512)
+        generate.read_picture(speech)
     with pytest.raises(UserError, match="no audio stream"):
         generate.read_speech(picture)
-    for read in (lambda: generate.read_picture(tmp_path / "no.png", most_px=512),
+    for read in (lambda: generate.read_picture(tmp_path / "no.png"),
                  lambda: generate.read_speech(tmp_path / "no.wav")):  # fmt: skip
         with pytest.raises(UserError, match="no such file"):
             read()
-    for read in (lambda: generate.read_picture(tmp_path, most_px=512), lambda: generate.read_speech(tmp_path)):
+    for read in (lambda: generate.read_picture(tmp_path), lambda: generate.read_speech(tmp_path)):
         with pytest.raises(UserError, match="a folder; give a file"):
             read()
 
@@ -119,10 +120,10 @@ def test_files_that_hold_something_else_are_told(picture: Path, speech: Path, tm
 def test_pictures_that_are_empty_or_strips_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     with pytest.raises(UserError, match="no picture"):
-        generate.read_picture(tmp_path / "empty.png", most_px=512)
+        generate.read_picture(tmp_path / "empty.png")
     cv2.imwrite(str(tmp_path / "strip.png"), np.zeros((2, 5000, 3), np.uint8))
     with pytest.raises(UserError, match="5000x2 px; give sides of 32 px"):
-        generate.read_picture(tmp_path / "strip.png", most_px=512)
+        generate.read_picture(tmp_path / "strip.png")
 
 
 @pytest.mark.parametrize("out", ["folder.mp4", "file/film.mp4"])
@@ -132,6 +133,48 @@ def test_a_film_cannot_be_a_folder_or_lie_in_a_file(tmp_path: Path, out: str) ->
     words = ["generate", "--image", "p.png", "--audio", "s.wav", "--out", str(tmp_path / out), "--model", "nowhere"]
     with pytest.raises(UserError, match="a folder, or within a file"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_a_film_does_not_take_the_place_of_what_is_given(tmp_path: Path) -> None:
+    words = ["generate", "--image", "p.png", "--audio", str(tmp_path / "a.mp4"), "--out", str(tmp_path / "a.mp4")]
+    with pytest.raises(UserError, match="take the place of what is given"):
+        CliRunner().invoke(app, [*words, "--model", "nowhere"], catch_exceptions=False)
+
+
+def test_a_picture_is_turned_as_its_camera_was_held(tmp_path: Path) -> None:
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:20, :20] = (200, 40, 40)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees, clockwise
+    PIL.Image.fromarray(image).save(tmp_path / "phone.jpg", exif=exif, quality=95)
+    seen = generate.read_picture(tmp_path / "phone.jpg")
+    assert seen.shape == (96, 64, 3)
+    assert seen[10, 54, 0] > 150
+    assert seen[10, 10].max() < 60
+
+
+def someone(width: int, height: int, *, shoulders: tuple[float, float], across: float) -> generate.Person:
+    points = np.zeros((kp.COUNT, 2), np.float32)
+    points[kp.LEFT_SHOULDER] = (shoulders[0] + across / 2, shoulders[1])
+    points[kp.RIGHT_SHOULDER] = (shoulders[0] - across / 2, shoulders[1])
+    return generate.Person(np.zeros((height, width, 3), np.uint8), points, np.ones(kp.COUNT, np.float32))
+
+
+def test_a_large_picture_is_looked_at_whole_and_made_as_large_as_its_film() -> None:
+    person = someone(4001, 3000, shoulders=(2000, 1500), across=900).within(768)
+    assert person.image.shape == (576, 768, 3)
+    left, right = person.keypoints_px[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]]
+    assert left - right == pytest.approx([900 * 768 / 4001, 0])
+    assert (left + right) / 2 == pytest.approx([2000.5 * 768 / 4001 - 0.5, 1500.5 * 576 / 3000 - 0.5])
+    small = someone(300, 401, shoulders=(150, 200), across=90).within(768)
+    assert small.image.shape == (400, 300, 3)
+    for wrong, says in (
+        (someone(5000, 100, shoulders=(2000, 50), across=90), "768x16 px is a strip"),
+        (someone(4000, 3000, shoulders=(2000, 1500), across=30), "shoulders are 6 px wide .* cut the picture"),
+        (someone(800, 800, shoulders=(400, 810), across=300), "beyond the picture's edge"),
+    ):
+        with pytest.raises(UserError, match=says):
+            wrong.within(768)
 
 
 def test_networks_that_there_are_not_are_told(tmp_path: Path) -> None:

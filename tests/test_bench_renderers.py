@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -23,6 +25,8 @@ from csg405.benchmark.renderers.warp_face import Face
 from csg405.benchmark.renderers.warp_fill import made_up
 from csg405.benchmark.renderers.warp_geometry import Box, fitted, moved
 from csg405.benchmark.renderers.warp_limbs import Bone, Limb, coverage, find_widths, tapered
+from csg405.benchmark.renderers.warp_matte import closed, grown, opened
+from csg405.benchmark.renderers.warp_pose import Rest
 from csg405.benchmark.video_networks import Networks, VideoSettings
 from csg405.benchmark.video_pose import estimate
 from csg405.errors import UserError
@@ -132,14 +136,36 @@ def test_frames_are_as_many_and_as_large_as_they_should_be_and_always_the_same(m
     np.testing.assert_array_equal(first, second)
 
 
-def test_frames_are_made_when_they_are_asked_for(made: Renderer):
-    ten_minutes = np.broadcast_to(footage(11).points[:1], (15_000, kp.COUNT, 2))
-    if made.name == "command":
-        ten_minutes = ten_minutes[:2]  # a program is handed everything at once
-    frames = made.render(**footage(11).job(keypoints_px=ten_minutes))
-    assert iter(frames) is frames
+def test_frames_are_made_when_they_are_asked_for(made: Renderer, monkeypatch: pytest.MonkeyPatch):
+    given, own = [], type(made).frames
+
+    def counted(self: Renderer, job: Job) -> Iterator[np.ndarray]:
+        for frame in own(self, job):
+            given.append(1)
+            yield frame
+
+    monkeypatch.setattr(type(made), "frames", counted)
+    frames = made.render(**footage(11).job())
     assert next(frames).shape == (SIZE, SIZE, 3)
-    frames.close() if hasattr(frames, "close") else None
+    assert len(given) == 1
+    assert len(list(frames)) == len(footage(11).points) - 1
+
+
+def test_a_point_that_is_not_seen_and_is_astray_changes_nothing(made: Renderer):
+    """Half of a hand, the chin and a brow, and a foot: at the picture's corner, or elsewhere along its edges."""
+    job = footage(11).job(keypoints_px=footage(11).points[:3])
+    unseen = [*range(kp.LEFT_HAND.start + 2, kp.LEFT_HAND.stop, 2), kp.FACE.start + 8, kp.FACE.start + 19, 17]
+    score = footage(11).visible[0].astype(np.float32)
+    score[unseen] = 0
+    films = []
+    along = np.random.default_rng(2).uniform(-50, SIZE, len(unseen))
+    for places in (np.zeros((len(unseen), 2)), np.stack([along, np.full(len(unseen), -40.0)], axis=1)):
+        px = footage(11).points[0].copy()
+        px[unseen] = places
+        films.append(np.stack(list(made.render(**job | {"reference_px": px, "reference_score": score}))))
+    np.testing.assert_array_equal(*films)
+    whole = np.stack(list(made.render(**job)))
+    assert made.name != "warp" or 25 < psnr(films[0], whole) < 60, "and the rest is drawn as ever"
 
 
 WRONG: dict[str, tuple[Callable[[Footage], dict[str, object]], str]] = {
@@ -182,8 +208,12 @@ def test_settings_may_be_texts_as_on_a_command_line(tmp_path: Path):
     assert (made.timeout_s, made.folder) == (3.0, tmp_path)
     with pytest.raises(UserError, match=r"renderer command: timeout_s: .*number.*'soon'"):
         renderer("command", command="true {folder} {out}", timeout_s="soon")
-    with pytest.raises(UserError, match=r"wan-animate: dtype: .*'float8'"):
-        renderer("wan-animate", weights="nowhere", dtype="float8")
+    for name, value, words in (
+        ("dtype", "float8", "dtype: .*'float8'"), ("overlap", "5", "segment=3"),
+        ("overlap", "2", "overlap=2: wanted 1 or 5"), ("side_px", "0", "side_px=0: wanted 32"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=f"wan-animate: {words}"):
+            renderer("wan-animate", weights="nowhere", segment="3", **{name: value})
 
 
 def test_a_renderer_that_breaks_the_contract_is_found_out():
@@ -550,3 +580,59 @@ def test_a_film_may_be_silent_and_is_made_whole_or_not_at_all(tmp_path: Path):
         assert list(tmp_path.iterdir()) == []
     assert write_film(frames, None, path) == 5
     assert media.probe(path).audio_codec is None
+
+
+@pytest.mark.parametrize("radius", [5.0, 16.5, 23.0])
+def test_masks_grow_and_close_by_discs_of_any_size(radius: float):
+    mask = np.zeros((160, 200), np.uint8)
+    mask[60:100, 50:90] = mask[60:100, 110:150] = 1
+    mask[:30, 197:] = 1
+    y, x = np.nonzero(mask)
+    rows, columns = np.mgrid[:160, :200]
+    away = np.sqrt(((rows[..., None] - y) ** 2 + (columns[..., None] - x) ** 2).min(axis=-1))
+    large = grown(mask > 0, radius)
+    assert large[away < radius - 1.5].all()
+    assert not large[away > radius + 1.5].any()
+    assert opened(mask, radius)[70:90, 60:80].all() == (radius < 20)
+    assert not opened(mask, radius)[:, 197:].any(), "no disc fits into a strip at the edge"
+    assert closed(mask, radius)[65:95, 90:110].all() == (radius > 11)
+    assert (closed(mask, radius) >= mask).all()
+    assert not grown(np.zeros((40, 40), np.bool_), radius).any()
+
+
+def test_a_head_of_another_size_is_none():
+    held = footage(11)
+    rest = Rest(Job(**held.job(), score=np.ones(held.points.shape[:2], np.float32)))
+    face, seen = held.points[0].copy(), np.ones(kp.COUNT, np.bool_)
+    before = rest.place(held.points[0], seen)
+    face[kp.FACE] = face[kp.FACE].mean(axis=0) + 3 * (face[kp.FACE] - face[kp.FACE].mean(axis=0))
+    face[:5] = face[:5].mean(axis=0) + 3 * (face[:5] - face[:5].mean(axis=0))
+    placed = rest.place(face, seen)
+    assert placed.scale == before.scale
+    assert np.linalg.det(placed.head[:, :2]) == pytest.approx(np.linalg.det(before.head[:, :2]), rel=0.05)
+
+
+def test_renders_into_one_folder_have_places_of_their_own(tmp_path: Path):
+    (tmp_path / "jobs" / "job-0").mkdir(parents=True)
+    held = footage(11)
+    made = renderer("command", command=program(tmp_path), folder=tmp_path / "jobs")
+    assert len(list(made.render(**held.job()))) == len(held.points)
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["job-0", "job-1"]
+    assert not list((tmp_path / "jobs" / "job-0").iterdir())
+
+
+def test_a_program_ends_with_whoever_started_it(tmp_path: Path):
+    asleep = "import pathlib, time; pathlib.Path('begun').touch(); time.sleep(0.5); pathlib.Path('late').touch()"
+    render = (
+        "import sys; from pathlib import Path; from tests.test_bench_renderers import footage;"
+        "from csg405.benchmark.renderers import renderer;"
+        "list(renderer('command', command=sys.argv[1], folder=Path(sys.argv[2])).render(**footage(11).job()))"
+    )
+    words = [sys.executable, "-c", render, program(tmp_path, source=asleep), str(tmp_path / "jobs")]
+    with subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}) as process:
+        while not (tmp_path / "jobs" / "job-0" / "begun").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    time.sleep(1)
+    assert (tmp_path / "jobs" / "job-0" / "begun").exists()
+    assert not (tmp_path / "jobs" / "job-0" / "late").exists()

@@ -43,9 +43,9 @@ NAMES = tuple(_PLACES)
 """Of all renderers."""
 
 LEAST_SIDE_PX = 32
-_MOST_SIDE_PX = 4096
+MOST_SIDE_PX = 4096
 
-_LEAST_SHOULDERS_PX = 8.0
+LEAST_SHOULDERS_PX = 8.0
 """Of the reference: below this nothing is left of a hand."""
 
 _SHOULDERS = [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]
@@ -92,10 +92,10 @@ class Job:
                 f"reference_score: the shoulders have {left:.2f} (left) and {right:.2f} (right), wanted at least "
                 f"{SEEN} each; give a picture that shows the person from the front, down to the chest at least"
             )
-        if self.shoulders_px < _LEAST_SHOULDERS_PX:
+        if self.shoulders_px < LEAST_SHOULDERS_PX:
             raise UserError(
                 f"reference_px: the shoulders are {self.shoulders_px:.1f} px apart, wanted at least "
-                f"{_LEAST_SHOULDERS_PX:g} px; give a larger picture of the person, not seen from the side"
+                f"{LEAST_SHOULDERS_PX:g} px; give a larger picture of the person, not seen from the side"
             )
         neck, (height, width) = self.reference_px[_SHOULDERS].mean(axis=0), self.reference_image.shape[:2]
         if not (0 <= neck[0] < width and 0 <= neck[1] < height):
@@ -233,9 +233,9 @@ def _check_image(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"reference_image: {image.dtype} {_shape(image.shape)}, wanted uint8 [height, width, 3] RGB")
     height, width = image.shape[:2]
-    if not LEAST_SIDE_PX <= min(height, width) <= max(height, width) <= _MOST_SIDE_PX:
+    if not LEAST_SIDE_PX <= min(height, width) <= max(height, width) <= MOST_SIDE_PX:
         raise UserError(
-            f"reference_image: {width}x{height} px, wanted sides of {LEAST_SIDE_PX} to {_MOST_SIDE_PX} px; scale it"
+            f"reference_image: {width}x{height} px, wanted sides of {LEAST_SIDE_PX} to {MOST_SIDE_PX} px; scale it"
         )
 
 

@@ -13,6 +13,7 @@ folder, and its words go to `log.txt`. It is trusted: whoever gives a command li
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
@@ -27,6 +28,7 @@ import numpy as np
 
 from csg405 import media
 from csg405.benchmark.renderers.base import Job, Renderer
+from csg405.engine import die_with_parent
 from csg405.errors import UserError
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS
 from csg405.media.decode import Image
@@ -95,10 +97,11 @@ class Command(Renderer):
                 yield Path(name)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        taken = {path.name for path in self.folder.iterdir()}
-        number = next(number for number in range(len(taken) + 1) if f"job-{number}" not in taken)
-        place = self.folder.resolve() / f"job-{number}"
-        place.mkdir()
+        for number in itertools.count():
+            place = self.folder.resolve() / f"job-{number}"
+            with contextlib.suppress(FileExistsError):  # another render has it
+                place.mkdir()
+                break
         yield place
 
     def _run(self, folder: Path) -> None:
@@ -107,8 +110,9 @@ class Command(Renderer):
         with log.open("wb") as said:
             try:
                 process = subprocess.Popen(
-                    words, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
-                )
+                    words, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
+                )  # fmt: skip
             except OSError as error:
                 raise UserError(f"command: {words[0]}: {error.strerror}; give a program that can be run") from error
             try:

@@ -29,7 +29,7 @@ from torch import Tensor
 from csg405 import keypoints as kp
 from csg405.benchmark.preprocess import Pictures
 from csg405.benchmark.pretrained import moving_to
-from csg405.benchmark.renderers.base import Job, Renderer
+from csg405.benchmark.renderers.base import LEAST_SIDE_PX, Job, Renderer
 from csg405.errors import UserError, first_line
 from csg405.keypoints import drawing
 from csg405.media.decode import Image, resize
@@ -79,7 +79,7 @@ class WanAnimate(Renderer):
         seed: int = 0,
         prompt: str = PROMPT,
         segment: int = 77,
-        overlap: Literal[1, 5] = 1,
+        overlap: int = 1,
     ) -> None:
         """Load the pipeline; about 80 GB of GPU memory in bfloat16 unless it is offloaded.
 
@@ -95,13 +95,17 @@ class WanAnimate(Renderer):
             seed: another one gives other noise.
             prompt: what the film shows.
             segment: frames that are made at once, 4 n + 1.
-            overlap: of them, frames of the segment before.
+            overlap: of them, frames of the segment before: 1 or 5.
 
         Raises:
             UserError: the weights are not there, or are another pipeline's; or a number is not allowed.
         """
         if weights is None:
             raise UserError(f"wan-animate: no weights; give a folder, or {HUB} of the Hub (about 70 GB)")
+        if overlap not in (1, 5):
+            raise UserError(f"wan-animate: overlap={overlap}: wanted 1 or 5, as the network knows it")
+        if side_px is not None and side_px < LEAST_SIDE_PX:
+            raise UserError(f"wan-animate: side_px={side_px}: wanted {LEAST_SIDE_PX} or more")
         least = _least_segment(overlap)
         if segment % _EVERY != 1 or segment < least:
             raise UserError(f"wan-animate: segment={segment}: wanted 4 n + 1, at least {least}")
@@ -262,5 +266,11 @@ def _pil(picture: Image) -> PIL.Image.Image:
 
 
 def _pictures(frames: Tensor) -> Pictures:
-    """[n, 3, height, width] between 0 and 1 as [n, height, width, 3] RGB."""
+    """[n, 3, height, width] between 0 and 1 as [n, height, width, 3] RGB.
+
+    Raises:
+        UserError: they hold numbers that are not finite.
+    """
+    if not frames.isfinite().all():
+        raise UserError("wan-animate: the frames hold numbers that are not finite; take dtype=bfloat16 or float32")
     return (255 * frames).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -49,6 +49,10 @@ _BONES = ((kp.LEFT_SHOULDER, kp.LEFT_ELBOW, 0.15), (kp.RIGHT_SHOULDER, kp.RIGHT_
 """Ends of a limb, and half its width in shoulder widths."""
 
 
+_FAR_PX = 16
+"""From this radius on, masks grow by the distance to them: its cost does not rise with the radius."""
+
+
 def person_matte(image: Image, px: FloatArray, seen: Bools, *, shoulders_px: float) -> FloatArray:
     """How much of each pixel is the person's: [height, width], 0 to 1.
 
@@ -185,6 +189,32 @@ def line(mask: Mask, ends: npt.NDArray[np.floating[Any]], thickness: float) -> N
     cv2.line(mask, start, end, 255, max(1, round(thickness)), cv2.LINE_8, 4)
 
 
+def opened(mask: Mask, radius_px: float) -> Mask:
+    """A mask [height, width] of 0 and 1 without what no disc of a radius fits into."""
+    if radius_px > _FAR_PX:
+        inner = cv2.distanceTransform(mask, cv2.DIST_L2, 5) > radius_px
+        return _grown(inner.astype(np.uint8), radius_px)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(radius_px)), np.uint8)
+
+
+def closed(mask: Mask, radius_px: float) -> Mask:
+    """A mask of 0 and 1 with what no disc of a radius fits into beside it; it goes on at the edges as it is there."""
+    side = 2 * round(radius_px) + 1
+    whole = np.pad(mask, side, mode="edge")
+    if radius_px > _FAR_PX:
+        found = 1 - opened(1 - whole, radius_px)
+    else:
+        found = np.asarray(cv2.morphologyEx(whole, cv2.MORPH_CLOSE, _disc(radius_px)), np.uint8)
+    return found[side:-side, side:-side]
+
+
 def _grown(mask: Mask, radius_px: float) -> Mask:
+    if radius_px > _FAR_PX:
+        near = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 5) <= radius_px
+        return np.asarray(near * mask.max(), np.uint8)
+    return np.asarray(cv2.dilate(mask, _disc(radius_px)), np.uint8)
+
+
+def _disc(radius_px: float) -> Mask:
     side = 2 * max(1, round(radius_px)) + 1
-    return np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))), np.uint8)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

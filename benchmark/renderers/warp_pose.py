@@ -31,6 +31,9 @@ _STIFF = 0.05
 _MOST_SCALE = 1.6
 """A head that is larger or smaller than the reference's by more is none."""
 
+_REACH = 0.35
+"""Shoulder widths from one point of a hand or a face to the next, at most."""
+
 _USUAL = 0.9
 """Part of the frames on which hips must be seen to be gone by: else the torso would jump where they are lost."""
 
@@ -55,8 +58,8 @@ class Rest:
     """The reference's pose, and the way to that of a frame."""
 
     def __init__(self, job: Job) -> None:
-        self.px = job.reference_px.astype(np.float64)
         self.seen = job.reference_seen & inside(job.reference_px, job.size, margin_px=0.25 * job.shoulders_px)
+        self.px = _settled(job.reference_px.astype(np.float64), self.seen, reach_px=_REACH * job.shoulders_px)
         self.by_hips = bool(self.seen[HIPS].all() and job.seen[:, HIPS].all(axis=1).mean() >= _USUAL)
         self._last = (IDENTITY, IDENTITY, 1.0)
 
@@ -71,7 +74,7 @@ class Rest:
         head = self._head(places, seen)
         last_body, last_head, scale = self._last
         if head is not None:
-            scale = float(np.clip(np.sqrt(abs(np.linalg.det(head[:, :2]))), 1 / _MOST_SCALE, _MOST_SCALE))
+            scale = _size(head)
         body = self._body(places, seen, scale) if seen[SHOULDERS].all() else last_body
         if head is None:  # it stays on the body as it was
             head = last_head if body is last_body else _with_neck(last_head, self.neck, moved(body, self.neck))
@@ -87,7 +90,8 @@ class Rest:
         rigid = _RIGID[self.seen[_RIGID] & seen[_RIGID]]
         if len(rigid) < _LEAST_RIGID:
             return None
-        return fitted(self.px[rigid], px[rigid])
+        found = fitted(self.px[rigid], px[rigid])
+        return found if 1 / _MOST_SCALE <= _size(found) <= _MOST_SCALE else None
 
     def _body(self, px: Floats, seen: Bools, scale: float) -> Floats:
         if self.by_hips and seen[HIPS].all():
@@ -114,6 +118,32 @@ class Rest:
                 carried = fitted(self.px[[elbow, wrist]], found[[elbow, wrist]])
                 found[hand][lost[hand]] = moved(carried, self.px[hand][lost[hand]])
         return found
+
+
+def _size(linear: Floats) -> float:
+    """By how much a map [2, 3] makes things larger."""
+    return float(np.sqrt(abs(np.linalg.det(linear[:, :2]))))
+
+
+def _settled(px: Floats, seen: Bools, *, reach_px: float) -> Floats:
+    """Points [133, 2] of which those that are not seen, and are not where they could be, lie on one that is.
+
+    A finger behind another one is often guessed well enough. What is farther than it can be from the point before it
+    towards the wrist, or from the next point of the face, is put there.
+    """
+    found = px.copy()
+    for hand in (kp.LEFT_HAND, kp.RIGHT_HAND):
+        for point in range(1, hand.stop - hand.start):
+            before = found[hand.start + (0 if point % 4 == 1 else point - 1)]
+            if not seen[hand.start + point] and np.linalg.norm(px[hand.start + point] - before) > reach_px:
+                found[hand.start + point] = before
+    face = np.flatnonzero(seen[kp.FACE])
+    if len(face):
+        nearest = face[np.abs(face - np.arange(kp.FACE.stop - kp.FACE.start)[:, None]).argmin(axis=1)]
+        beside = px[kp.FACE][nearest]
+        astray = np.linalg.norm(px[kp.FACE] - beside, axis=1) > reach_px
+        found[kp.FACE][astray] = beside[astray]
+    return found
 
 
 def inside(px: FloatArray, size: tuple[int, int], *, margin_px: float) -> Bools:

@@ -15,7 +15,7 @@ from csg405.benchmark.renderers.warp_face import Face
 from csg405.benchmark.renderers.warp_fill import extended, made_up
 from csg405.benchmark.renderers.warp_geometry import Box, Floats, box_around, inverse, lay, moved, ramp, sampled
 from csg405.benchmark.renderers.warp_limbs import Bone, Widths, coverage, find_widths, tapered
-from csg405.benchmark.renderers.warp_matte import grown, torso_corners
+from csg405.benchmark.renderers.warp_matte import closed, grown, opened, torso_corners
 from csg405.benchmark.renderers.warp_pose import SHOULDERS, Placed, Rest
 from csg405.media.decode import Image
 from csg405.schema import FloatArray
@@ -115,8 +115,7 @@ def _opacity(matte: FloatArray, below: FloatArray, arms: Bools, unit: float) -> 
     an arm, and left out; a gap between arm and torso is the torso's.
     """
     trunk = ((matte > 0.5) & ~arms).astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(_SLIVER * unit)) + 1,) * 2)
-    wide = grown(cv2.morphologyEx(trunk, cv2.MORPH_OPEN, disc) > 0, 3)
+    wide = grown(opened(trunk, _SLIVER * unit) > 0, 3)
     to_torso = cv2.distanceTransform((below < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     to_room = cv2.distanceTransform((matte > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     near = grown(arms, 4 * _SLIVER * unit)
@@ -174,10 +173,8 @@ def _behind_arms(
     lap = cv2.inpaint((matte * 255).astype(np.uint8), in_front.astype(np.uint8), 3, cv2.INPAINT_TELEA) / 255
     found = np.where(in_front & (u > bone.length - _LAP * unit), lap, 0).astype(np.float32)
     known = (((matte > 0.5) & ~arms) | (torso > 0.5)).astype(np.uint8)
-    side = 2 * round(_CLOSED * unit) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    closed = cv2.morphologyEx(np.pad(known, side, mode="edge"), cv2.MORPH_CLOSE, disc)
-    found = np.maximum(found, cv2.GaussianBlur(closed[side:-side, side:-side].astype(np.float32), (0, 0), 1.0))
+    whole = closed(known, _CLOSED * unit).astype(np.float32)
+    found = np.maximum(found, cv2.GaussianBlur(whole, (0, 0), 1.0))
     if rest.seen[kp.FACE].sum() > 2:
         face = np.zeros((height, width), np.float32)
         hull = cv2.convexHull(rest.px[kp.FACE][rest.seen[kp.FACE]].astype(np.float32))[:, 0]

@@ -154,7 +154,7 @@ def generate(
     steps: Steps = None,
     guidance: Guidance = None,
     weights: WeightsFolder = None,
-    most_px: Annotated[int, typer.Option("--most-px", min=64, help="Longest side of the film, px.")] = 768,
+    most_px: Annotated[int, typer.Option("--most-px", min=64, max=4096, help="Longest side of the film, px.")] = 768,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Let the person in a picture say what was recorded, with face and hands."""
@@ -163,14 +163,15 @@ def generate(
         raise UserError(f"--out {out}: the film is an mp4; give a name that ends in .mp4")
     if out.is_dir() or any(parent.is_file() for parent in out.parents):
         raise UserError(f"--out {out}: a folder, or within a file; give a file's name in a folder")
+    if out.resolve() in (image.resolve(), audio.resolve()):
+        raise UserError(f"--out {out}: it would take the place of what is given; give another name")
     started = time.monotonic()
     module = benchmark_module("generate")
     video = benchmark_module("video_networks")
     seen = benchmark_module("pretrained").validated(lambda: video.VideoSettings(pose=pose), name="generate")
+    wave, picture = module.read_speech(audio), module.read_picture(image)
+    person = module.person_in(picture, video.Networks(seen, device=device).pose).within(most_px)
     drawn = benchmark_module("renderers.base").renderer(renderer, **_pairs(renderer_settings or []))
-    wave = module.read_speech(audio)
-    networks = video.Networks(seen, device=device)
-    person = module.person_in(module.read_picture(image, most_px=most_px), networks.pose)
     performer = benchmark_module("models.speech").Performer.open(model, weights=weights, device=device)
     frames = len(wave) // SAMPLES_PER_FRAME
     with Progress("generate", total=frames, unit="frames") as progress:

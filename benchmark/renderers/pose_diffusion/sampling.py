@@ -20,6 +20,7 @@ from csg405.benchmark.preprocess import Pictures
 from csg405.benchmark.renderers.pose_diffusion.latents import Latents
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork
 from csg405.benchmark.renderers.pose_diffusion.pools import as_guide, as_picture, planes
+from csg405.errors import UserError
 from csg405.media.decode import Image
 
 
@@ -68,7 +69,7 @@ class Sampler:
         noise = torch.randn((1, self.network.settings.frames, *shape), generator=generator)[:, :frames]
         x = noise.to(seen.reference.device)
         scheduler = FlowMatchEulerDiscreteScheduler()
-        scheduler.set_timesteps(self.steps)
+        scheduler.set_timesteps(sigmas=np.linspace(1, 0, self.steps, endpoint=False))  # its own last step does nothing
         for time, level in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
             levels = torch.full((1, frames), float(level), device=x.device)
             if known is not None:
@@ -94,7 +95,13 @@ class Sampler:
 
 
 def _pictures(numbers: Tensor) -> Iterator[Image]:
-    """Numbers [n, 3, s, s] between -1 and 1 as pictures [s, s, 3]."""
+    """Numbers [n, 3, s, s] between -1 and 1 as pictures [s, s, 3].
+
+    Raises:
+        UserError: some are not finite.
+    """
+    if not numbers.isfinite().all():
+        raise UserError("pose-diffusion: the frames hold numbers that are not finite; take precision=float32")
     whole = ((numbers.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     yield from whole.permute(0, 2, 3, 1).cpu().numpy()
 

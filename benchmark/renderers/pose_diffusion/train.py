@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from csg405.benchmark.release import ReleaseReader
+from csg405.benchmark.release import ReleaseReader, list_digest
 from csg405.benchmark.renderers.pose_diffusion import folder as networks
 from csg405.benchmark.renderers.pose_diffusion.latents import Latents, latents_of
 from csg405.benchmark.renderers.pose_diffusion.network import PoseDiffusionNetwork, parts_of
@@ -103,8 +103,10 @@ def train(
     """
     accelerator = accelerator_of(settings, device=device)
     held = TrainingFolder(folder)
-    told = _told(network, settings, vae=vae)
+    told = _told(network, settings, reader, vae=vae)
     with held.claimed(told, accelerator, command="benchmark train-renderer"):
+        if held.is_done(settings.steps):
+            return held.model
         network.checkpointing = settings.checkpointing
         latents = latents_of(network.settings, device=accelerator.device, vae=vae)
         pools = Pools(reader, "train", network.settings, settings, rank=accelerator.process_index)
@@ -234,9 +236,11 @@ def _held_out(reader: ReleaseReader, network: PoseDiffusionNetwork, settings: Fi
         pools.close()
 
 
-def _told(network: PoseDiffusionNetwork, settings: FilmTrainSettings, *, vae: str | Path | None) -> dict[str, Any]:
+def _told(
+    network: PoseDiffusionNetwork, settings: FilmTrainSettings, reader: ReleaseReader, *, vae: str | Path | None
+) -> dict[str, Any]:
     """What makes it this training and no other."""
     return {
         "renderer": network.name, "settings": network.settings.model_dump(), "training": settings.lasting(),
-        "vae": str(vae or network.settings.vae),
+        "vae": str(vae or network.settings.vae), "train_clips": list_digest(reader.clips("train")),
     }  # fmt: skip
