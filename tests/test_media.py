@@ -26,6 +26,7 @@ from csg405.media import (
     write_clip,
 )
 from csg405.media.encode import write_sound
+from csg405.media.sound import whole_sound
 from tests import films
 
 CLICKS_S = (1.0, 1.7, 3.123, 5.5, 7.25)
@@ -196,6 +197,20 @@ def test_a_hole_in_the_sound_is_silence_and_moves_nothing(tmp_path: Path):
     wanted = films.clicks([0.5, 3.5], n_samples=64_000, rate_hz=AUDIO_RATE_HZ)
     assert abs(int(np.argmax(seen[:32_000])) - int(np.argmax(wanted[:32_000]))) <= 1
     assert abs(int(np.argmax(seen[32_000:])) - int(np.argmax(wanted[32_000:]))) <= 8
+
+
+def test_a_hole_of_days_is_more_than_is_taken(tmp_path: Path):
+    whole = films.write(tmp_path / "whole.mkv", films.steady(25, 100), click_s=[0.5, 3.5], audio_codec="pcm_s16le")
+    assert len(whole_sound(whole, longest_s=4.5)) == pytest.approx(64_000, abs=1_000)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "days.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                later = round(30 * 86_400 / packet.time_base) if packet.pts * packet.time_base > 1.0 else 0
+                packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, stream
+                target.mux(packet)
+    with pytest.raises(Unreadable, match="more than 3600 s of sound"):
+        whole_sound(tmp_path / "days.mkv", longest_s=3600)
 
 
 def test_a_film_without_sound_says_so(tmp_path: Path):

@@ -69,12 +69,12 @@ def whole_sound(path: Path, *, longest_s: float) -> FloatArray:
         if not pieces:
             origin = first
         gap = first - origin - length
+        if max(gap, 0) + length + len(samples) > most:
+            raise Unreadable(Reason.NO_AUDIO, f"it has more than {longest_s:g} s of sound")
         if gap > 0:
             pieces.append(np.zeros(gap, np.float32))
         pieces.append(samples[max(-gap, 0) :])
         length = max(length, first - origin + len(samples))
-        if length > most:
-            raise Unreadable(Reason.NO_AUDIO, f"it has more than {longest_s:g} s of sound")
     if not length:
         raise Unreadable(Reason.NO_AUDIO, "the file has an audio stream with nothing in it")
     return np.concatenate(pieces)
