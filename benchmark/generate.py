@@ -78,7 +78,10 @@ def read_picture(path: Path) -> Image:
     """
     _check_file(path)
     held = np.fromfile(path, np.uint8)
-    read = cv2.imdecode(held, cv2.IMREAD_COLOR) if held.size else None
+    try:
+        read = cv2.imdecode(held, cv2.IMREAD_COLOR) if held.size else None
+    except cv2.error as error:
+        raise UserError(f"{path}: a picture that cannot be read; is it larger than a camera's?") from error
     if read is None:
         raise UserError(f"{path}: no picture that can be read; give a PNG or JPEG")
     if min(read.shape[:2]) < LEAST_SIDE_PX:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -79,11 +80,20 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         if not equals or not key:
             raise UserError(f"SET {override!r}: wanted section.key=value")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Loader)  # noqa: S506  # a safe one
         except yaml.YAMLError as error:
             raise UserError(f"SET {override!r}: the value is not YAML: {error}") from error
         _set(values, key.split("."), value, override)
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes 1e-3 for a number, as YAML 1.2 does; to PyYAML it is a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def _read(name_or_path: str) -> dict[str, Any]:
@@ -92,7 +102,7 @@ def _read(name_or_path: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no configuration {name_or_path!r}: give a YAML file or one of {', '.join(built_in)}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML: {error}") from error
     if values is None:

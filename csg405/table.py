@@ -7,6 +7,7 @@ the schema's version and the fingerprint of all that it was made from, so it say
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -49,6 +50,12 @@ def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what programs that were killed left of a file that they were replacing; it must not be being written."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp{glob.escape(path.suffix)}"):
+        left.unlink()
 
 
 def sync(path: Path) -> None:

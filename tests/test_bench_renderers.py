@@ -210,7 +210,7 @@ def test_settings_may_be_texts_as_on_a_command_line(tmp_path: Path):
         renderer("command", command="true {folder} {out}", timeout_s="soon")
     for name, value, words in (
         ("dtype", "float8", "dtype: .*'float8'"), ("overlap", "5", "segment=3"),
-        ("overlap", "2", "overlap=2: wanted 1 or 5"), ("side_px", "0", "side_px=0: wanted 32"),
+        ("overlap", "2", "overlap=2: wanted 1 or 5"), ("side_px", "0", "side_px=0: wanted 16"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=f"wan-animate: {words}"):
             renderer("wan-animate", weights="nowhere", segment="3", **{name: value})

@@ -223,17 +223,45 @@ def test_a_submission_that_was_killed_is_made_whole(world: World, tmp_path: Path
     (folder / ".submission.yaml.abc.tmp.yaml").touch()
     assert write() == 1
     assert predictions(folder)[1:] == sealed[1:], "what was there is as it was"
+    first.write_bytes(first.read_bytes()[:100])
+    assert write() == 1, "what cannot be read is made anew"
     shutil.rmtree(folder)
-    (folder / "predictions").mkdir(parents=True)
-    assert write() == count, "killed before submission.yaml was there"
+    (tmp_path / ".entry.begun" / "predictions").mkdir(parents=True)
+    assert write() == count, "one that was killed as it was begun"
     with (
         locked(tmp_path / ".entry.lock", what="x", command="y"),
         pytest.raises(UserError, match="entry is being written"),
     ):
         write()
-    (tmp_path / ".entry.made_by.json").unlink()
-    with pytest.raises(UserError, match="was not made by this command"):
-        write()
+    folder.rename(tmp_path / "moved")
+    folder = tmp_path / "moved"
+    assert write() == 0
+
+
+def test_what_is_not_a_submission_of_ours_is_never_touched(world: World, tmp_path: Path) -> None:
+    bench, model, folder = world.bench(), world.done[0].training / "model", tmp_path / "entry"
+
+    def write(source: Path) -> None:
+        with bench.engine() as engine:
+            entry.write(source, folder, bench.folders, engine, split="test", seeds=1)
+
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    for _ in range(2):
+        with pytest.raises(UserError, match="holds what this command did not make"):
+            write(model)
+    assert stamps(folder).keys() == {str(folder / "thesis.txt")}
+    shutil.rmtree(folder)
+    write(model)
+    (folder / "REPORT.md").write_text("# mine\n")
+    with pytest.raises(UserError, match="holds what this command did not make"):
+        write(model)
+    assert (folder / "REPORT.md").read_text() == "# mine\n"
+    shutil.rmtree(folder)
+    shutil.copytree(model, folder)
+    with pytest.raises(UserError, match="holds what this command did not make"):
+        write(folder)
+    assert models.load(folder).name == "flow-dit"
 
 
 def test_a_submission_says_what_its_model_learnt_from(world: World, tmp_path: Path) -> None:

@@ -326,8 +326,13 @@ def test_a_file_is_no_folder_of_a_training(tmp_path: Path) -> None:
 def test_what_killed_programs_left_half_written_is_removed(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path)
     halves = [tmp_path / ".history.jsonl.x.tmp.jsonl", folder.model / ".model.safetensors.y.tmp.safetensors"]
+    mine = [
+        tmp_path / ".draft.tmp.txt",
+        tmp_path / ".vim.tmp" / "swap",
+        folder.checkpoints.folder / "step-9-backup" / "x",
+    ]
     halves.append(folder.checkpoints.folder / ".step-000000007" / "model.safetensors")
-    wholes = [folder.record, folder.model / "config.json"]
+    wholes = [folder.record, folder.model / "config.json", *mine]
     for path in (*halves, *wholes):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
@@ -425,5 +430,8 @@ def test_a_line_that_was_cut_off_is_made_anew(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         history.tell({"step": step})
     history.path.write_text(history.path.read_text() + '{"step": 4, "lo')
+    for cut in (b"\xff\xfe\n", b"[1]\n", b'{"a": 1}\n', b""):
+        history.path.write_bytes(history.path.read_bytes() + cut)
+        assert [line["step"] for line in history.lines()] == [1, 2, 3]
     history.go_on_from(2)
     assert [json.loads(line) for line in history.path.read_text().splitlines()] == [{"step": 1}, {"step": 2}]

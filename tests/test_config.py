@@ -151,3 +151,11 @@ def test_a_name_that_is_nowhere_lists_the_built_in_ones():
 def test_an_unknown_key_of_an_operator_is_named_with_its_path():
     with pytest.raises(UserError, match=r"annotate\.pose\.chanels: no such key; did you mean channels\?"):
         config.validate(config.full_model(), config.load("folder", ["annotate.pose.chanels=bgr"]), where="folder")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("2E5", 2e5), ("-1.5e+2", -150.0), ("1e", "1e"), ("e3", "e3")]
+)
+def test_numbers_may_be_written_as_everybody_does(text: str, value: object, tmp_path: Path):
+    (tmp_path / "own.yaml").write_text(f"filter: {{x: {text}}}\n")
+    assert config.load(str(tmp_path / "own.yaml"), [f"filter.y={text}"]) == {"filter": {"x": value, "y": value}}

@@ -28,9 +28,11 @@ from csg405.errors import UserError
 from csg405.lock import locked
 from csg405.media.clock import FPS
 from csg405.run import Folders
-from csg405.table import write_text
+from csg405.table import remove_leftovers, write_text
 
 _CONTACT = "nobody@example.org"
+
+_MARK = re.compile(r"^<!-- made by csg405 benchmark sample: (.*) -->$", re.MULTILINE)
 
 
 def write(
@@ -86,6 +88,8 @@ def write(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(_beside(folder, "lock"), what=str(folder), command="benchmark sample"):
         _begin(folder, folders, made_by, split=split)
+        for name_of_file in (schema.FILE, layout.REPORT, layout.TRAINING_IDS, layout.CHECKSUMS):
+            remove_leftovers(folder / name_of_file)
         if listening is None:
             own = AudioSettings(folder=weights, layers=model.settings.features_layers)
             make = features.maker(features.chosen(own, model.settings.features), device=device)
@@ -96,7 +100,7 @@ def write(
         seconds = sum(entry.n_frames for entry in reader.clips(split)) / FPS * seeds
         cost = (time.monotonic() - started) / seconds if in_one_go else None
         known = _speakers_known(model.trained_on, reader, split)
-        _describe(folder, model, sampling, seeds=seeds, name=name, cost=cost, known=known)
+        _describe(folder, model, sampling, made_by, name=name, cost=cost, known=known)
         lists.write_training_hashes(folder, model.trained_on)
         init.seal(folder, video_ids=None)
     return written
@@ -116,27 +120,43 @@ def _speakers_known(trained_on: frozenset[str], reader: ReleaseReader, split: st
 
 
 def _begin(folder: Path, folders: Folders, made_by: Mapping[str, Any], *, split: str) -> None:
-    """An empty submission, or one that was begun in the same way; a file beside it says by what.
+    """An empty submission, or one that was begun in the same way, which its REPORT.md says.
 
     Raises:
-        UserError: the folder was begun in another way.
+        UserError: the folder was begun in another way, or holds something else. Nothing is deleted then.
     """
-    record = _beside(folder, "made_by.json")
-    if (folder / schema.FILE).is_file():
-        if not record.is_file():
-            raise UserError(f"{folder} was not made by this command; take another folder, or delete this one")
-        held = json.loads(record.read_text(encoding="utf-8"))
+    if folder.is_dir() and any(folder.iterdir()):
+        held = _made_by(folder / layout.REPORT)
+        if held is None:
+            raise UserError(f"{folder} holds what this command did not make; take another folder")
         if wrong := [name for name in made_by if held.get(name) != made_by[name]]:
             raise UserError(
                 f"{folder} holds a submission with another {', '.join(wrong)}; take another folder, or delete this one"
             )
-        for path in folder.rglob(".*.tmp*"):  # what a program that was killed has left
-            path.unlink()
         return
-    if record.is_file() and folder.is_dir() and not any((folder / layout.PREDICTIONS).glob("*/*")):
-        shutil.rmtree(folder)  # killed as it was begun
-    write_text(record, json.dumps(made_by, indent=1) + "\n")
-    init.write_template(folder, of_run(folders.root, folders.name), split=split, track="A")
+    begun = _beside(folder, "begun")
+    shutil.rmtree(begun, ignore_errors=True)  # of one that was killed
+    init.write_template(begun, of_run(folders.root, folders.name), split=split, track="A")
+    write_text(begun / layout.REPORT, _marked("", made_by))
+    try:
+        begun.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: no folder can be made there ({error.strerror})") from error
+
+
+def _marked(text: str, made_by: Mapping[str, Any]) -> str:
+    """A text with what a submission is made by, in a comment at its end."""
+    return f"{text}\n<!-- made by csg405 benchmark sample: {json.dumps(made_by, sort_keys=True)} -->\n"
+
+
+def _made_by(report: Path) -> dict[str, Any] | None:
+    """What a REPORT.md says of that; None where it says nothing."""
+    try:
+        found = _MARK.search(report.read_text(encoding="utf-8"))
+        held = json.loads(found[1]) if found else None
+    except (OSError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None
 
 
 def _digest(model: GestureModel) -> str:
@@ -151,8 +171,8 @@ def _describe(
     folder: Path,
     model: GestureModel,
     sampling: Sampling,
+    made_by: Mapping[str, Any],
     *,
-    seeds: int,
     name: str | None,
     cost: float | None,
     known: bool | None,
@@ -163,7 +183,8 @@ def _describe(
     told["system"] |= {"name": name or model.name}
     told["training"] |= {"speakers_seen": known}
     told["inference"] |= {
-        "seeds": seeds, "steps": sampling.steps, "guidance": sampling.guidance, "window_frames": model.settings.frames,
+        "seeds": made_by["seeds"], "steps": sampling.steps, "guidance": sampling.guidance,
+        "window_frames": model.settings.frames,
         "lookahead_frames": model.settings.lookahead, "reference_frame_policy": _policy(model),
     }  # fmt: skip
     told["cost"] |= {"parameters_m": round(model.parameters_m(), 3), "gpu": None if model.device.type == "cpu" else "1"}
@@ -172,7 +193,8 @@ def _describe(
     told["contact"] = told["contact"] or _CONTACT
     write_text(path, yaml.safe_dump(told, sort_keys=False))
     settings = json.dumps(model.described(), indent=1, sort_keys=True)
-    write_text(folder / layout.REPORT, f"# {told['system']['name']}\n\n{_lines(model)}\n\n```json\n{settings}\n```\n")
+    text = f"# {told['system']['name']}\n\n{_lines(model)}\n\n```json\n{settings}\n```\n"
+    write_text(folder / layout.REPORT, _marked(text, made_by))
 
 
 def _policy(model: GestureModel) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from csg405.benchmark.submission.layout import PREDICTIONS
 from csg405.errors import UserError
 from csg405.progress import Progress
 from csg405.schema import FloatArray
-from csg405.table import replace_atomically
+from csg405.table import remove_leftovers, replace_atomically
 
 BATCH = 16
 """Motions that are made side by side."""
@@ -116,7 +117,9 @@ def write_predictions(
     """
     entries = reader.clips(split)
     missing = {
-        entry.clip_id: [seed for seed in range(seeds) if not _path(folder, entry.clip_id, seed).is_file()]
+        entry.clip_id: [
+            seed for seed in range(seeds) if not _is_whole(_path(folder, entry.clip_id, seed), entry.n_frames)
+        ]
         for entry in entries
     }
     count = sum(map(len, missing.values()))
@@ -134,6 +137,16 @@ def write_predictions(
 def _save(path: Path, *, keypoints_px: FloatArray) -> None:
     with path.open("wb") as file:
         np.savez(file, keypoints=keypoints_px)
+
+
+def _is_whole(path: Path, n_frames: int) -> bool:
+    """Whether a prediction is there and can be read; what a program that was killed left of it is removed."""
+    remove_leftovers(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return bool(file["keypoints"].shape == (n_frames, kp.COUNT, 2))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def _path(folder: Path, clip_id: str, seed: int) -> Path:

@@ -74,7 +74,7 @@ class Command(Renderer):
                 f"command: {command!r} does not say where {{folder}} goes, the folder with the job; "
                 "for example: python infer.py --job {folder} --out {out}"
             )
-        if timeout_s <= 0:
+        if not timeout_s > 0:
             raise UserError(f"timeout_s={timeout_s:g}: wanted more than 0")
         self.timeout_s, self.folder = timeout_s, folder
 
@@ -96,7 +96,10 @@ class Command(Renderer):
             with tempfile.TemporaryDirectory(prefix="csg405-") as name:
                 yield Path(name)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"command: folder={self.folder}: no folder can be made there ({error.strerror})") from error
         for number in itertools.count():
             place = self.folder.resolve() / f"job-{number}"
             with contextlib.suppress(FileExistsError):  # another render has it

@@ -29,7 +29,7 @@ from torch import Tensor
 from csg405 import keypoints as kp
 from csg405.benchmark.preprocess import Pictures
 from csg405.benchmark.pretrained import moving_to
-from csg405.benchmark.renderers.base import LEAST_SIDE_PX, Job, Renderer
+from csg405.benchmark.renderers.base import Job, Renderer
 from csg405.errors import UserError, first_line
 from csg405.keypoints import drawing
 from csg405.media.decode import Image, resize
@@ -58,6 +58,9 @@ _LEAST_FACE = 0.5
 """Part of the face's points that the reference must show."""
 
 Offload = Literal["none", "model", "sequential"]
+
+_LEAST_SIDE_PX = 16
+"""What sides in the network are multiples of."""
 
 
 class WanAnimate(Renderer):
@@ -104,8 +107,8 @@ class WanAnimate(Renderer):
             raise UserError(f"wan-animate: no weights; give a folder, or {HUB} of the Hub (about 70 GB)")
         if overlap not in (1, 5):
             raise UserError(f"wan-animate: overlap={overlap}: wanted 1 or 5, as the network knows it")
-        if side_px is not None and side_px < LEAST_SIDE_PX:
-            raise UserError(f"wan-animate: side_px={side_px}: wanted {LEAST_SIDE_PX} or more")
+        if side_px is not None and side_px < _LEAST_SIDE_PX:
+            raise UserError(f"wan-animate: side_px={side_px}: wanted {_LEAST_SIDE_PX} or more")
         least = _least_segment(overlap)
         if segment % _EVERY != 1 or segment < least:
             raise UserError(f"wan-animate: segment={segment}: wanted 4 n + 1, at least {least}")

@@ -78,7 +78,7 @@ class Checkpoints:
             reason = _load(path, processes)
             if reason is None:
                 return True
-            log.warning("%s cannot be read (%s); the one before it is taken", path, reason)
+            log.warning("%s cannot be read (%s); one before it is looked for", path, reason)
             self._damaged.append(path)
             reasons.append(f"{path.name}: {reason}")
         if reasons:
@@ -143,7 +143,8 @@ class Checkpoints:
         self._damaged.clear()
 
     def _all(self) -> list[Path]:
-        return list(self.folder.glob(f"{_PREFIX}*"))
+        found = self.folder.glob(f"{_PREFIX}*")
+        return [path for path in found if path.is_dir() and path.name.removeprefix(_PREFIX).isdecimal()]
 
 
 def _load(path: Path, processes: Processes) -> str | None:
@@ -181,13 +182,16 @@ class History:
             file.write(json.dumps(values) + "\n")
 
     def lines(self) -> list[dict[str, Any]]:
-        """All of them; a last line that was cut off counts for nothing."""
+        """All of them, up to one that was cut off or is no line of ours."""
         if not self.path.is_file():
             return []
-        found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        found: list[dict[str, Any]] = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                told = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(told, dict) or not isinstance(told.get("step"), int):
+                break
+            found.append(told)
         return found

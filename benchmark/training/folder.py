@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from csg405 import lock
-from csg405.benchmark.pretrained import CONFIG
+from csg405.benchmark.pretrained import CONFIG, WEIGHTS
+from csg405.benchmark.submission.layout import TRAINING_IDS
 from csg405.benchmark.training.checkpoints import Checkpoints, History, Processes, step_of
 from csg405.errors import UserError
-from csg405.table import write_text
+from csg405.table import remove_leftovers, write_text
 
 _OTHERWISE = "take another folder, or delete this one"
 
@@ -89,9 +90,9 @@ class TrainingFolder:
 
     def _tidy(self) -> None:
         """Remove what was left half-written, by this program or one that was killed."""
-        for folder in (self.path, self.model):
-            for path in folder.glob(".*.tmp*"):
-                path.unlink()
+        kept = (self.record, self.history.path, *(self.model / name for name in (CONFIG, WEIGHTS, TRAINING_IDS)))
+        for path in kept:
+            remove_leftovers(path)
         for path in self.checkpoints.unfinished():
             shutil.rmtree(path, ignore_errors=True)
 

@@ -15,7 +15,7 @@ class LearningSettings(Settings):
     ASIDE: ClassVar[frozenset[str]] = frozenset({"say_every", "save_every", "validate_every"})
     """Settings that change nothing of what is learnt, but by rounding."""
 
-    seed: int = Field(405, ge=0, description="of everything")
+    seed: int = Field(405, ge=0, le=2**63 - 1, description="of everything")
     steps: int = Field(100_000, ge=1, description="batches that are learnt from")
     batch: int = Field(64, ge=1, description="windows in a batch of one process")
     rate: float = Field(3e-4, gt=0, description="highest learning rate")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,8 +66,7 @@ def train(
     given = {name: value for name, value in (("name", model), ("size", size)) if value is not None}
     choice = choice.model_copy(update=given)
     folder = out or models_folder(opened) / f"{choice.name}-{choice.size or 'own'}"
-    with _locked(opened, "benchmark train"):
-        place = train_model(opened, choice, folder, kit=kit or kit_folder(opened), engine=engine)
+    place = train_model(opened, choice, folder, kit=kit or kit_folder(opened), engine=engine)
     say(f"model: {place}")
 
 
@@ -99,12 +95,11 @@ def train_renderer(
     folder = out or models_folder(opened) / f"pose-diffusion-{size}"
     trainer, networks = (benchmark_module(f"renderers.pose_diffusion.{name}") for name in ("train", "folder"))
     settings = settings_of(opened)
-    with _locked(opened, "benchmark train-renderer"):
-        place = trainer.train(
-            networks.create(size, seed=settings.film_train.seed),
-            benchmark_module("release").ReleaseReader(opened.folders), folder, settings.film_train,
-            device=opened.common.device, vae=vae,
-        )  # fmt: skip
+    place = trainer.train(
+        networks.create(size, seed=settings.film_train.seed),
+        benchmark_module("release").ReleaseReader(opened.folders), folder, settings.film_train,
+        device=opened.common.device, vae=vae,
+    )  # fmt: skip
     say(f"renderer: {place}; use it with `--renderer pose-diffusion --renderer-set model={place}`")
 
 
@@ -163,6 +158,10 @@ def generate(
         raise UserError(f"--out {out}: the film is an mp4; give a name that ends in .mp4")
     if out.is_dir() or any(parent.is_file() for parent in out.parents):
         raise UserError(f"--out {out}: a folder, or within a file; give a file's name in a folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: no folder can be made there ({error.strerror})") from error
     if out.resolve() in (image.resolve(), audio.resolve()):
         raise UserError(f"--out {out}: it would take the place of what is given; give another name")
     started = time.monotonic()
@@ -185,11 +184,6 @@ def generate(
 def models_folder(opened: Run) -> Path:
     """Where a run's models lie."""
     return Path(opened.folders.work) / "benchmark" / "models"
-
-
-def _locked(opened: Run, command: str) -> AbstractContextManager[None]:
-    """The run's lock, which of the processes that `accelerate launch` starts the first holds for all."""
-    return opened.locked(command) if os.environ.get("RANK", "0") == "0" else contextlib.nullcontext()
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Sampler:
         noise = torch.randn((1, self.network.settings.frames, *shape), generator=generator)[:, :frames]
         x = noise.to(seen.reference.device)
         scheduler = FlowMatchEulerDiscreteScheduler()
-        scheduler.set_timesteps(sigmas=np.linspace(1, 0, self.steps, endpoint=False))  # its own last step does nothing
+        scheduler.set_timesteps(self.steps)
         for time, level in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
             levels = torch.full((1, frames), float(level), device=x.device)
             if known is not None:
