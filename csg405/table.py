@@ -52,6 +52,18 @@ def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path, *, what: str) -> None:
+    """Make a folder that a user has named, unless it is there.
+
+    Raises:
+        UserError: none can be made there; `what` says which one it is.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{what}: no folder can be made there ({error.strerror})") from error
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what programs that were killed left of a file that they were replacing; it must not be being written."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp{glob.escape(path.suffix)}"):

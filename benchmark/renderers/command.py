@@ -33,6 +33,7 @@ from csg405.errors import UserError
 from csg405.media.clock import AUDIO_RATE_HZ, FPS, FRAME_MS
 from csg405.media.decode import Image
 from csg405.media.encode import write_sound
+from csg405.table import make_folder
 
 VERSION = 1
 """Of the folder's contents, in `job.json`."""
@@ -96,10 +97,7 @@ class Command(Renderer):
             with tempfile.TemporaryDirectory(prefix="csg405-") as name:
                 yield Path(name)
             return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"command: folder={self.folder}: no folder can be made there ({error.strerror})") from error
+        make_folder(self.folder, what=f"command: folder={self.folder}")
         for number in itertools.count():
             place = self.folder.resolve() / f"job-{number}"
             with contextlib.suppress(FileExistsError):  # another render has it

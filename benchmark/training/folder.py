@@ -19,7 +19,7 @@ from csg405.benchmark.pretrained import CONFIG, WEIGHTS
 from csg405.benchmark.submission.layout import TRAINING_IDS
 from csg405.benchmark.training.checkpoints import Checkpoints, History, Processes, step_of
 from csg405.errors import UserError
-from csg405.table import remove_leftovers, write_text
+from csg405.table import make_folder, remove_leftovers, write_text
 
 _OTHERWISE = "take another folder, or delete this one"
 
@@ -55,7 +55,7 @@ class TrainingFolder:
         if not processes.is_main_process:
             yield
             return
-        self._make()
+        make_folder(self.path, what=f"{self.path}")
         with lock.locked(self.path / ".lock", what=f"{self.path}", command=command):
             self._claim(json.loads(json.dumps(told)))
             self._tidy()
@@ -63,12 +63,6 @@ class TrainingFolder:
                 yield
             finally:
                 self._tidy()
-
-    def _make(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.path}: no folder can be made there ({error.strerror})") from error
 
     def _claim(self, told: dict[str, Any]) -> None:
         """Say whose the folder is, unless it says so already."""

@@ -32,6 +32,7 @@ from csg405.errors import UserError
 from csg405.media.clock import FPS, SAMPLES_PER_FRAME
 from csg405.progress import Progress
 from csg405.run import Run
+from csg405.table import make_folder
 
 _SAMPLE_HELP = "Of sampling; the model's own number when missing."
 
@@ -158,10 +159,7 @@ def generate(
         raise UserError(f"--out {out}: the film is an mp4; give a name that ends in .mp4")
     if out.is_dir() or any(parent.is_file() for parent in out.parents):
         raise UserError(f"--out {out}: a folder, or within a file; give a file's name in a folder")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: no folder can be made there ({error.strerror})") from error
+    make_folder(out.parent, what=f"--out {out}")
     if out.resolve() in (image.resolve(), audio.resolve()):
         raise UserError(f"--out {out}: it would take the place of what is given; give another name")
     started = time.monotonic()
